@@ -1,0 +1,117 @@
+"""The HTTP app: which handler answers which method of which path."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.routing import Route, Router
+from starlette.websockets import WebSocketClose
+
+from agent_service.api.conversations import Conversations
+from agent_service.api.documentation import Documentation
+from agent_service.api.middleware import ROUTE_TEMPLATE, RequestBoundary
+from agent_service.api.openapi import endpoints_of, openapi_document
+from agent_service.api.operations import Operations
+from agent_service.api.query import ApiOptions, Queries
+from agent_service.core.errors import MethodNotAllowedError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
+
+    from agent_service.core.clock import Clock
+    from agent_service.core.observer import Observer
+    from agent_service.memory.base import ConversationStore
+    from agent_service.runtime.base import Answering, Vitals
+
+    Handler = Callable[[Request], Awaitable[Response]]
+    Handlers = Mapping[str, Handler]
+
+__all__ = ["ApiOptions", "create_app"]
+
+
+def create_app(
+    *,
+    answering: Answering,
+    store: ConversationStore,
+    vitals: Vitals,
+    expose_metrics: Callable[[], tuple[bytes, str]],
+    observer: Observer,
+    clock: Clock,
+    options: ApiOptions,
+    lifespan: Lifespan[Any] | None = None,
+) -> ASGIApp:
+    """The ASGI app over the service's use cases.
+
+    Args:
+        answering: answers queries.
+        store: where conversations are read and erased.
+        vitals: how the service is.
+        expose_metrics: the metrics' text and its content type.
+        observer: gets one ``HttpRequestFinished`` per request.
+        clock: measures requests.
+        options: bounds of what a caller may send.
+        lifespan: entered at startup, left at shutdown.
+    """
+    document = openapi_document(options)
+    queries = Queries(answering=answering, options=options)
+    conversations = Conversations(store=store)
+    operations = Operations(vitals=vitals, expose_metrics=expose_metrics, endpoints=endpoints_of(document))
+    documentation = Documentation(openapi_json=json.dumps(document).encode())
+    paths: dict[str, Handlers] = {
+        "/api/v1/query": {"POST": queries.ask},
+        "/api/v1/users/{user_id:path}/history": {"GET": conversations.read, "DELETE": conversations.erase},
+        "/api/v1/live": {"GET": operations.live},
+        "/api/v1/ready": {"GET": operations.ready},
+        "/api/v1/health": {"GET": operations.health},
+        "/api/v1/metrics": {"GET": operations.metrics},
+        "/api/v1/info": {"GET": operations.info},
+        "/api/v1/circuit-breaker/reset": {"POST": operations.reset_circuit_breaker},
+        "/": {"GET": documentation.root},
+        "/docs": {"GET": documentation.page},
+        "/docs/assets/{file}": {"GET": documentation.asset},
+        "/openapi.json": {"GET": documentation.openapi},
+    }
+    routes = [Route(path, Endpoint(path, handlers)) for path, handlers in paths.items()]
+    router = Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
+    return RequestBoundary(router, observer=observer, clock=clock)
+
+
+class Endpoint:
+    """One path as an ASGI app: a handler for each method; ``HEAD`` is answered where ``GET`` is.
+
+    Leaves the path's template in the scope for the boundary's event.
+    """
+
+    def __init__(self, path: str, handlers: Handlers) -> None:
+        self._template = path.replace(":path}", "}")
+        self._handlers = dict(handlers)
+        if "GET" in handlers:
+            self._handlers["HEAD"] = handlers["GET"]
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {' '.join(self._handlers)} {self._template}>"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            MethodNotAllowedError: the path has no handler for the method.
+        """
+        scope[ROUTE_TEMPLATE] = self._template
+        handler = self._handlers.get(scope["method"])
+        if handler is None:
+            raise MethodNotAllowedError(tuple(self._handlers))
+        response = await handler(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await WebSocketClose()(scope, receive, send)
+        return
+    raise NotFoundError("Nothing is at this path; /docs shows what there is.")

@@ -1,0 +1,58 @@
+"""/api/v1/users/{user_id}/history: read or erase what the service remembers of a user."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from agent_service.api.requests import read_parameters, validated
+from agent_service.api.schemas import HistoryErase, HistoryErased, HistoryPage, HistoryRead, HistoryTurn
+from agent_service.core.messages import ConversationId
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from agent_service.core.messages import StoredTurn
+    from agent_service.memory.base import ConversationStore
+
+
+class Conversations:
+    """The endpoints over the conversation store; its failures reach the caller as ``memory_unavailable``."""
+
+    def __init__(self, *, store: ConversationStore) -> None:
+        self._store = store
+
+    async def read(self, request: Request) -> Response:
+        """A page of one conversation, newest turn last."""
+        asked = validated(HistoryRead, read_parameters(request))
+        page = await self._store.page(
+            ConversationId(asked.user_id, asked.session_id), limit=asked.limit, before_seq=asked.before_seq
+        )
+        body = HistoryPage(
+            user_id=asked.user_id,
+            session_id=asked.session_id,
+            turns=[_turn(stored) for stored in page.turns],
+            next_before_seq=page.next_before_seq,
+        )
+        return Response(body.model_dump_json(), media_type="application/json")
+
+    async def erase(self, request: Request) -> Response:
+        """Remove one conversation, or all of the user's when no session is named."""
+        asked = validated(HistoryErase, read_parameters(request))
+        deleted_turns = await self._store.erase(asked.user_id, asked.session_id)
+        body = HistoryErased(user_id=asked.user_id, session_id=asked.session_id, deleted_turns=deleted_turns)
+        return Response(body.model_dump_json(), media_type="application/json")
+
+
+def _turn(stored: StoredTurn) -> HistoryTurn:
+    turn = stored.turn
+    return HistoryTurn(
+        seq=stored.seq,
+        question=turn.question,
+        answer=turn.answer,
+        at=datetime.fromtimestamp(turn.at_epoch_seconds, tz=timezone.utc),
+        turn_id=turn.turn_id,
+        model=turn.model,
+    )

@@ -1,0 +1,123 @@
+"""The boundary around every request: its identity, its errors, its headers, its event."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from typing import TYPE_CHECKING
+
+from starlette.requests import ClientDisconnect
+
+from agent_service.api.problems import problem_response
+from agent_service.core.context import REQUEST_ID
+from agent_service.core.errors import InternalError, ServiceError
+from agent_service.core.observer import HttpRequestFinished
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from agent_service.core.clock import Clock
+    from agent_service.core.observer import Observer
+
+_log = logging.getLogger(__name__)
+
+ROUTE_TEMPLATE = "agent_service.route"
+"""Key of the request's scope under which the matched endpoint leaves its path template."""
+
+_CLIENT_LEFT_STATUS = 499
+_VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+
+class RequestBoundary:
+    """An ASGI app around another one: what goes wrong within becomes a problem document.
+
+    Every answer carries ``X-Request-ID`` (the caller's own when it is 1-64 of ``A-Z a-z 0-9 . _ -``),
+    ``X-Content-Type-Options: nosniff`` and, unless the answer says otherwise, ``Cache-Control: no-store``.
+    Within, ``REQUEST_ID`` holds the identity. Afterwards the observer gets one ``HttpRequestFinished``,
+    with the code of the problem that was the answer, or status 499 and no code when the client left
+    before there was one. The error of an answer that breaks off half-way
+    is raised, so that the server cuts the connection instead of pretending an end.
+    """
+
+    def __init__(self, app: ASGIApp, *, observer: Observer, clock: Clock) -> None:
+        self._app = app
+        self._observer = observer
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; other kinds of connection pass through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_seconds = self._clock.monotonic()
+        exchange = _Exchange(scope, receive, send, _request_id(scope))
+        token = REQUEST_ID.set(exchange.request_id)
+        try:
+            await exchange.run(self._app)
+        finally:
+            self._observer.observe(exchange.finished(self._clock.monotonic() - started_seconds))
+            REQUEST_ID.reset(token)
+
+
+class _Exchange:
+    """One request and what has been said in return so far."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self.request_id = request_id
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._status: int | None = None
+        self._error: str | None = None
+
+    async def run(self, app: ASGIApp) -> None:
+        try:
+            await app(self._scope, self._receive, self._pass_on)
+        except ClientDisconnect:
+            _log.debug("the client left before the answer")
+        except ServiceError as error:
+            await self._refuse(error)
+        except Exception:  # noqa: BLE001 - whatever it is, the caller gets an answer without its text
+            _log.exception("a request failed unexpectedly", extra={"route": self._route})
+            await self._refuse(InternalError())
+
+    def finished(self, latency_seconds: float) -> HttpRequestFinished:
+        method = self._scope["method"]
+        return HttpRequestFinished(
+            request_id=self.request_id,
+            route=self._route,
+            method=method if method in _METHODS else "OTHER",
+            status=self._status or _CLIENT_LEFT_STATUS,
+            latency_seconds=latency_seconds,
+            error=self._error,
+        )
+
+    @property
+    def _route(self) -> str:
+        return str(self._scope.get(ROUTE_TEMPLATE, "unmatched"))
+
+    async def _refuse(self, error: ServiceError) -> None:
+        if self._status is not None:
+            raise error  # too late for another status: the server must cut the connection
+        self._error = error.code
+        response = problem_response(error, self.request_id)
+        await response(self._scope, self._receive, self._pass_on)
+
+    async def _pass_on(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers: list[tuple[bytes, bytes]] = message["headers"]
+            headers.append((b"x-request-id", self.request_id.encode()))
+            headers.append((b"x-content-type-options", b"nosniff"))
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _VALID_REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return str(uuid.uuid4())

@@ -1,0 +1,142 @@
+"""POST /api/v1/query: one question, one answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from agent_service.api.requests import read_json, read_timeout_seconds, validated
+from agent_service.api.schemas import QueryRequest, QueryResponse, TokenUsage
+from agent_service.core.context import REQUEST_ID
+from agent_service.core.errors import CancelledByCallerError
+from agent_service.core.messages import DEFAULT_SESSION_ID, ConversationId, Query
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import Receive
+
+    from agent_service.core.messages import Answer
+    from agent_service.runtime.base import Answering
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """Bounds of what a caller may send and ask for.
+
+    Attributes:
+        max_question_chars: characters of a question.
+        max_body_bytes: bytes of a request's body.
+        request_timeout_seconds: the service's own limit of one query, which a caller can only shorten.
+    """
+
+    max_question_chars: int = 32_768
+    max_body_bytes: int = 1_048_576
+    request_timeout_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.max_question_chars < 1:
+            raise ValueError("max_question_chars must be at least 1")
+        if self.max_body_bytes < 1:
+            raise ValueError("max_body_bytes must be at least 1")
+        if self.request_timeout_seconds <= 0:
+            raise ValueError("request_timeout_seconds must be positive")
+
+
+class Queries:
+    """The endpoint that answers questions."""
+
+    def __init__(self, *, answering: Answering, options: ApiOptions) -> None:
+        self._answering = answering
+        self._options = options
+        self._limits = {"max_question_chars": options.max_question_chars}
+
+    async def ask(self, request: Request) -> Response:
+        """Answer the question in the body; ends without an answer when the client leaves."""
+        query = await self._read(request)
+        answer = await answer_while_connected(self._answering, query, request.receive)
+        return Response(_response_body(answer), media_type="application/json")
+
+    async def _read(self, request: Request) -> Query:
+        timeout_seconds = read_timeout_seconds(request)
+        body = await read_json(request, max_bytes=self._options.max_body_bytes)
+        asked = validated(QueryRequest, body, self._limits)
+        if timeout_seconds is not None:
+            timeout_seconds = min(timeout_seconds, self._options.request_timeout_seconds)
+        return Query(
+            request_id=REQUEST_ID.get(),
+            conversation=ConversationId(asked.user_id, asked.session_id or DEFAULT_SESSION_ID),
+            question=asked.question,
+            timeout_seconds=timeout_seconds,
+        )
+
+
+async def answer_while_connected(answering: Answering, query: Query, receive: Receive) -> Answer:
+    """The answer to ``query``, unless the client leaves first: then answering is cancelled.
+
+    Call it when the request's body is read, from the task that serves the request.
+
+    Raises:
+        ServiceError: whatever ``answering`` raises.
+        starlette.requests.ClientDisconnect: the client left; answering has ended.
+    """
+    watch = _ClientWatch(receive)
+    try:
+        return await answering.answer(query)
+    except (asyncio.CancelledError, CancelledByCallerError):
+        if watch.took_back_its_cancellation():
+            raise ClientDisconnect from None
+        raise
+    finally:
+        watch.end()
+
+
+class _ClientWatch:
+    """Cancels the task that made it when the client leaves."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._client_left = False
+        self._serving = asyncio.current_task()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._client_left = True
+        if self._serving is not None:
+            self._serving.cancel()
+
+    def took_back_its_cancellation(self) -> bool:
+        """Whether the client left and nobody else cancelled the task (Python 3.10 does not count)."""
+        uncancel = getattr(self._serving, "uncancel", int)
+        return self._client_left and uncancel() == 0
+
+    def end(self) -> None:
+        self._watching.cancel()
+
+
+def _response_body(answer: Answer) -> str:
+    query, usage = answer.query, answer.usage
+    return QueryResponse(
+        answer=answer.text,
+        user_id=query.conversation.user_id,
+        question=query.question,
+        reasoning_steps=answer.reasoning_steps,
+        latency_ms=round(answer.latency_seconds * 1000),
+        request_id=query.request_id,
+        session_id=query.conversation.session_id,
+        model=answer.model,
+        tools_used=list(answer.tools_used),
+        usage=TokenUsage(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            total_tokens=usage.total_tokens,
+            lm_calls=usage.lm_calls,
+        ),
+        stored=answer.stored,
+        degraded=list(answer.degraded),
+    ).model_dump_json()

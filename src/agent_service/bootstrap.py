@@ -1,0 +1,219 @@
+"""The composition root: from settings to a wired service. The only module that names concrete classes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from contextlib import asynccontextmanager
+from importlib.metadata import version as version_of
+from typing import TYPE_CHECKING, Any
+
+import dspy
+
+from agent_service import __version__
+from agent_service.api.app import ApiOptions, create_app
+from agent_service.core.breaker import Breaker, BreakerState
+from agent_service.core.clock import Clock, SystemClock
+from agent_service.core.observer import BreakerMoved, Observer, Observers
+from agent_service.core.pool import Pool
+from agent_service.core.retry import RetryOptions, RetryPolicy
+from agent_service.memory.observed import ObservedStore
+from agent_service.memory.sqlite import SqliteOptions, SqliteStore
+from agent_service.programs.default_agent import NAME as DEFAULT_PROGRAM
+from agent_service.programs.default_agent import WARM_UP, default_agent
+from agent_service.programs.dspy_program import DspyProgram
+from agent_service.programs.fields import fields_of, spec_of
+from agent_service.programs.lm.offline import OFFLINE_MODEL
+from agent_service.programs.lm.seam import LMSeam, Transport
+from agent_service.programs.lm.upstreams import Upstreams
+from agent_service.programs.loader import load_module, load_tool
+from agent_service.programs.seams import SeamTaker
+from agent_service.programs.threads import LoopBridge, WorkThreads
+from agent_service.programs.tools import ToolSeam
+from agent_service.runtime.lifecycle import Lifecycle
+from agent_service.runtime.runner import Runner, RunnerOptions
+from agent_service.runtime.vitals import ServiceVitals
+from agent_service.telemetry.logs import LogOptions, configure_logging
+from agent_service.telemetry.loop_lag import LoopLagMeter
+from agent_service.telemetry.metrics import Metrics
+from agent_service.telemetry.query_log import QueryLog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import ASGIApp
+
+    from agent_service.config import Settings
+    from agent_service.memory.base import ConversationStore
+    from agent_service.programs.base import Program
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """The wired service: an ASGI app whose lifespan starts and stops it, and the way to its drain."""
+
+    def __init__(self, *, app: ASGIApp, lifecycle: Lifecycle) -> None:
+        self.app = app
+        self._lifecycle = lifecycle
+
+    def __repr__(self) -> str:
+        return f"<Service {self._lifecycle!r}>"
+
+    def begin_drain(self) -> None:
+        """Not ready any more; new queries are refused, those in flight go on."""
+        self._lifecycle.begin_drain()
+
+    async def drained(self, grace_seconds: float) -> None:
+        """Return when no query is in flight, at the latest after ``grace_seconds``."""
+        await self._lifecycle.drained(grace_seconds)
+
+
+def build(settings: Settings) -> Service:
+    """Wire the service that ``settings`` describe. Nothing is opened before its lifespan starts.
+
+    Raises:
+        LoadError: when the program or a tool cannot be served.
+    """
+    # DSPy and LiteLLM otherwise fetch their catalogues of models from the internet.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
+    logs = LogOptions(format=settings.log_format, levels=settings.log_levels)
+    configure_logging(logs)
+    clock = SystemClock()
+    observers = Observers(QueryLog())
+    program = _program(settings, clock=clock, observer=observers)
+    store = _store(settings, clock=clock, observer=observers)
+    pool = Pool(settings.pool_options(), clock=clock)
+    runner = Runner(
+        program=program,
+        store=store,
+        pool=pool,
+        clock=clock,
+        observer=observers,
+        options=_runner_options(settings),
+    )
+    lag = LoopLagMeter(clock=clock, observer=observers)
+    lifecycle = Lifecycle(store=store, program=program, runner=runner, clock=clock, background=[lag.run])
+    vitals = ServiceVitals(
+        version=__version__,
+        program=program,
+        store=store,
+        pool=pool,
+        runner=runner,
+        lifecycle=lifecycle,
+        clock=clock,
+    )
+    metrics = _metrics(program, pool, vitals)
+    observers.add(metrics)
+    app = create_app(
+        answering=runner,
+        store=store,
+        vitals=vitals,
+        expose_metrics=metrics.expose,
+        observer=observers,
+        clock=clock,
+        options=_api_options(settings),
+        lifespan=_lifespan(lifecycle, program, logs),
+    )
+    return Service(app=app, lifecycle=lifecycle)
+
+
+def _program(settings: Settings, *, clock: Clock, observer: Observer) -> Program:
+    """The module that the settings name, its LMs and tools at the seams."""
+    options, bridge = settings.program_options(), LoopBridge()
+    threads = WorkThreads("program", size=options.threads)
+    tool_threads = WorkThreads("tool", size=options.threads)
+    upstreams = _upstreams(settings, bridge, clock=clock, observer=observer)
+    tools = ToolSeam(threads=tool_threads, bridge=bridge, timeout_seconds=options.tool_timeout_seconds)
+    if options.program is None:
+        module = default_agent([load_tool(path) for path in options.tools], max_steps=options.max_steps)
+    else:
+        module = load_module(options.program)
+    taker = SeamTaker(upstreams=upstreams, tools=tools)
+    taker.take(module)
+    lm = upstreams.configured(dspy.settings.lm)
+    fields = fields_of(module)
+    name = (
+        DEFAULT_PROGRAM if options.program is None else options.program.partition(":")[2].rpartition(".")[2]
+    )
+    return DspyProgram(
+        module,
+        lm=lm,
+        spec=spec_of(name, lm.model, fields, taker.tool_names),
+        fields=fields,
+        upstreams=upstreams,
+        threads=(threads, tool_threads),
+        bridge=bridge,
+        warm_up=None if options.program or options.tools else WARM_UP,
+    )
+
+
+def _upstreams(settings: Settings, bridge: LoopBridge, *, clock: Clock, observer: Observer) -> Upstreams:
+    options, chance = settings.lm_options(), random.Random()
+
+    def make_seam(model: str, transport: Transport) -> LMSeam:
+        def moved(before: BreakerState, after: BreakerState) -> None:
+            observer.observe(BreakerMoved("", model, before.value, after.value))
+
+        return LMSeam(
+            model=model,
+            transport=transport,
+            breaker=Breaker(settings.breaker_options(), clock=clock, random=chance, on_move=moved),
+            retry=RetryPolicy(RetryOptions(max_retries=options.max_retries), random=chance),
+            call_timeout_seconds=options.call_timeout_seconds,
+            run_timeout_seconds=settings.agent_request_timeout_secs,
+            clock=clock,
+            observer=observer,
+        )
+
+    return Upstreams(make_seam=make_seam, options=options, bridge=bridge)
+
+
+def _store(settings: Settings, *, clock: Clock, observer: Observer) -> ConversationStore:
+    sqlite = SqliteStore(settings.store_options(), SqliteOptions(settings.memory_path), clock=clock)
+    return ObservedStore(sqlite, observer=observer, clock=clock, timeout_seconds=settings.memory_timeout_secs)
+
+
+def _runner_options(settings: Settings) -> RunnerOptions:
+    return RunnerOptions(
+        request_timeout_seconds=settings.agent_request_timeout_secs,
+        commit_reserve_seconds=settings.memory_timeout_secs,
+        context_turns=settings.memory_context_turns,
+        degrade_without_memory=settings.memory_on_failure == "degrade",
+    )
+
+
+def _api_options(settings: Settings) -> ApiOptions:
+    return ApiOptions(
+        max_question_chars=settings.agent_max_question_chars,
+        request_timeout_seconds=settings.agent_request_timeout_secs,
+    )
+
+
+def _metrics(program: Program, pool: Pool, vitals: ServiceVitals) -> Metrics:
+    return Metrics(
+        pool_size=lambda: pool.stats.size,
+        pool_in_use=lambda: pool.stats.in_use,
+        pool_waiting=lambda: pool.stats.waiting,
+        breaker_state=vitals.breaker_state,
+        version=__version__,
+        dspy_version=version_of("dspy"),
+        models=[upstream.name for upstream in program.upstreams()],
+        tools=program.spec.tools,
+    )
+
+
+def _lifespan(lifecycle: Lifecycle, program: Program, logs: LogOptions) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        async with lifecycle.running():
+            configure_logging(logs)  # again: LiteLLM, when a model needs it, adds handlers that print prompts
+            if program.spec.model == OFFLINE_MODEL:
+                _log.warning(
+                    "no language model is configured: the offline demo engine answers. "
+                    "Set OPENAI_API_KEY, or AGENT_MODEL and its provider's key, to use a real one."
+                )
+            yield
+
+    return lifespan

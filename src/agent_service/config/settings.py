@@ -1,0 +1,257 @@
+"""Settings: read once from the environment, validated whole, frozen. Builds the options of the parts.
+
+The fields of ``Settings`` are the only list of settings: name, default, what is allowed, what it means.
+docs/settings.md is checked against them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent_service.config.sources import SettingProblem, SettingsError, variables, wrong
+from agent_service.config.values import (
+    LOG_LEVELS,
+    ApiKey,
+    CaseBlind,
+    ImportString,
+    ImportStrings,
+    LogLevels,
+    Url,
+    Word,
+    log_levels,
+    setting,
+)
+from agent_service.core.breaker import BreakerOptions
+from agent_service.core.pool import PoolOptions
+from agent_service.memory.base import StoreOptions
+from agent_service.programs.base import LMOptions, ProgramOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OFFLINE_MODEL = "offline"
+_DEFAULT_MODEL = "openai/gpt-4o-mini"
+NOT_SUPPORTED = ("REDIS_URL", "AGENT_PROGRAM_STATE", "API_KEYS_FILE", "RATE_LIMIT")
+"""To ignore one of these would be a wrong promise, so the start refuses them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One setting, for people."""
+
+    name: str
+    default: str
+    allowed: str
+    meaning: str
+
+
+class Settings(BaseModel):
+    """What an operator can set. A field's variable is its name in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=str.upper, allow_inf_nan=False)
+
+    server_host: Word = setting("address to listen on", "0.0.0.0", allowed="a host name or address")  # noqa: S104 - a container's port is published on purpose
+    server_port: int = setting("port to listen on; 0 takes a free one", 3000, low=0, high=65535)
+    server_workers: int = setting(
+        "processes", 1, low=1, high=1, allowed="1 in this version; for more, run more replicas"
+    )
+    agent_program: ImportString | None = setting(
+        "the program that is served: a `dspy.Module`, a class of one, or a factory",
+        allowed="`package.module:attribute`",
+        shown="the built-in agent",
+    )
+    agent_tools: ImportStrings = setting(
+        "tools of the built-in agent",
+        (),
+        allowed="`package.module:function`, comma-separated",
+        shown="the built-in tools",
+    )
+    openai_api_key: ApiKey | None = setting(
+        "OpenAI's own variable: decides the default of `AGENT_MODEL`, and the provider's client reads it",
+        allowed="visible ASCII characters",
+    )
+    agent_model: Word = setting(
+        "the language model",
+        allowed="any model string that DSPy accepts, or `offline`",
+        factory=lambda data: _DEFAULT_MODEL if data["openai_api_key"] else OFFLINE_MODEL,
+        shown="`openai/gpt-4o-mini` when `OPENAI_API_KEY` is set, else `offline`",
+    )
+    agent_api_base: Url | None = setting(
+        "address of a self-hosted model or a gateway", allowed="an http:// or https:// URL"
+    )
+    agent_api_key: ApiKey | None = setting(
+        "key for the model's provider, instead of the provider's own variable",
+        allowed="visible ASCII characters",
+    )
+    agent_pool_size: int = setting("queries in flight in one process", 64, low=1, high=10_000)
+    agent_pool_queue: int = setting(
+        "queries that may wait for a slot",
+        low=0,
+        high=100_000,
+        factory=lambda data: data["agent_pool_size"],
+        shown="`AGENT_POOL_SIZE`",
+    )
+    agent_pool_wait_secs: float = setting("how long each of them may wait", 2.0, low=0, high=600)
+    agent_max_retries: int = setting("retries of one language model call", 3, low=0, high=10)
+    agent_max_steps: int = setting("steps of the built-in agent", 10, low=1, high=100)
+    agent_request_timeout_secs: float = setting("the deadline of one query", 30.0, low=0.1, high=3600)
+    agent_lm_timeout_secs: float = setting(
+        "total time of one attempt to call the language model",
+        low=0.1,
+        high=3600,
+        allowed="a number from 0.1 to `AGENT_REQUEST_TIMEOUT_SECS`",
+        factory=lambda data: min(25.0, data["agent_request_timeout_secs"] * 5 / 6),
+        shown="five sixths of `AGENT_REQUEST_TIMEOUT_SECS`, at most 25",
+    )
+    agent_tool_timeout_secs: float = setting("time of one tool call", 20.0, low=0.1, high=3600)
+    agent_max_question_chars: int = setting("length of a question", 32_768, low=1, high=1_000_000)
+    circuit_breaker_threshold: int = setting(
+        "failures in a row that open the breaker; it opens by failure rate too",
+        5,
+        low=1,
+        high=1000,
+    )
+    circuit_breaker_timeout_secs: float = setting(
+        "how long it stays open before it probes", 30.0, low=0.1, high=3600
+    )
+    circuit_breaker_slow_secs: float = setting(
+        "a language model call that takes longer counts as slow",
+        low=0.1,
+        high=3600,
+        factory=lambda data: min(20.0, data["agent_lm_timeout_secs"] * 4 / 5),
+        shown="four fifths of `AGENT_LM_TIMEOUT_SECS`, at most 20",
+    )
+    memory_path: Path = setting(
+        "the SQLite file of the conversations", Path("data/agent-service.db"), allowed="a path"
+    )
+    memory_ttl_hours: float = setting(
+        "a conversation's life after its last turn", 24.0, low=0.001, high=87_600
+    )
+    memory_context_turns: int = setting("earlier turns shown to the agent", 3, low=0, high=1000)
+    memory_max_turns: int = setting("turns kept of a conversation", 100, low=1, high=10_000)
+    memory_on_failure: Annotated[Literal["refuse", "degrade"], CaseBlind] = setting(
+        "what becomes of queries while the store fails: refused, or answered without memory",
+        "refuse",
+        allowed="`refuse` or `degrade`",
+    )
+    memory_timeout_secs: float = setting("time of one operation of the store", 1.0, low=0.05, high=60)
+    shutdown_grace_secs: float = setting(
+        "how long queries in flight may finish when the service stops", 30.0, low=0, high=3600
+    )
+    log_format: Annotated[Literal["json", "pretty"], CaseBlind] = setting(
+        "form of a log line",
+        allowed="`json` or `pretty`",
+        factory=lambda _: "pretty" if sys.stdout.isatty() else "json",
+        shown="`pretty` on a terminal, else `json`",
+    )
+    log_level: LogLevels = setting(
+        "the lowest level that is logged, also by logger: `info,agent_service.programs=debug`",
+        "info",
+        allowed=f"one of {', '.join(f'`{level}`' for level in LOG_LEVELS)}; `logger=level` for one logger",
+    )
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ, *, dotenv_path: Path = Path(".env")) -> Settings:
+        """Read ``environ``, and ``dotenv_path`` for what is not there.
+
+        Raises:
+            SettingsError: with every wrong variable.
+        """
+        allowed = {row.name: row.allowed for row in cls.table()}
+        values = variables(environ, dotenv_path, (*allowed, *NOT_SUPPORTED))
+        problems = [
+            wrong(name, values.pop(name), "is not supported by this version")
+            for name in NOT_SUPPORTED
+            if name in values
+        ]
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as error:
+            names = dict.fromkeys(
+                str(found["loc"][0]) for found in error.errors() if found["loc"][0] in values
+            )
+            problems += [
+                wrong(name, values[name], f"must be {allowed[name].replace('`', '')}") for name in names
+            ]
+            raise SettingsError(tuple(problems)) from None
+        problems += _contradictions(settings)
+        if problems:
+            raise SettingsError(tuple(problems))
+        return settings
+
+    @classmethod
+    def table(cls) -> tuple[SettingRow, ...]:
+        """Every setting, in order."""
+        rows = []
+        for name, field in cls.model_fields.items():
+            about: Any = field.json_schema_extra
+            number = "a whole number" if field.annotation is int else "a number"
+            allowed = about["allowed"] or f"{number} {about['range']}"
+            rows.append(SettingRow(name.upper(), about["default"], allowed, field.description or ""))
+        return tuple(rows)
+
+    @property
+    def log_levels(self) -> dict[str, str]:
+        """Level by logger; the empty name is all others."""
+        return log_levels(self.log_level)
+
+    def pool_options(self) -> PoolOptions:
+        """How much at once."""
+        return PoolOptions(self.agent_pool_size, self.agent_pool_queue, self.agent_pool_wait_secs)
+
+    def breaker_options(self) -> BreakerOptions:
+        """When the language model's breaker opens; a probe may take as long as any call."""
+        standard = BreakerOptions()
+        return BreakerOptions(
+            failure_threshold=self.circuit_breaker_threshold,
+            open_seconds=self.circuit_breaker_timeout_secs,
+            slow_call_seconds=self.circuit_breaker_slow_secs,
+            probe_lease_seconds=max(standard.probe_lease_seconds, self.agent_lm_timeout_secs),
+        )
+
+    def lm_options(self) -> LMOptions:
+        """Which language model, and how to reach it."""
+        key = self.agent_api_key
+        return LMOptions(
+            model=self.agent_model,
+            api_base=self.agent_api_base,
+            api_key=key.get_secret_value() if key else None,
+            chosen="agent_model" in self.model_fields_set,
+            max_retries=self.agent_max_retries,
+            call_timeout_seconds=self.agent_lm_timeout_secs,
+            max_connections=max(LMOptions().max_connections, self.agent_pool_size),
+        )
+
+    def program_options(self) -> ProgramOptions:
+        """What is served; each query in flight may need a thread."""
+        return ProgramOptions(
+            program=self.agent_program,
+            tools=self.agent_tools,
+            max_steps=self.agent_max_steps,
+            tool_timeout_seconds=self.agent_tool_timeout_secs,
+            threads=self.agent_pool_size,
+        )
+
+    def store_options(self) -> StoreOptions:
+        """How long and how much a conversation is kept."""
+        return StoreOptions(ttl_seconds=self.memory_ttl_hours * 3600.0, max_turns=self.memory_max_turns)
+
+
+def _contradictions(settings: Settings) -> list[SettingProblem]:
+    """Values that are right alone and wrong together."""
+    found = []
+    if settings.agent_lm_timeout_secs > settings.agent_request_timeout_secs:
+        limit = (
+            f"must not exceed AGENT_REQUEST_TIMEOUT_SECS, which is {settings.agent_request_timeout_secs:g}"
+        )
+        found.append(wrong("AGENT_LM_TIMEOUT_SECS", f"{settings.agent_lm_timeout_secs:g}", limit))
+    unnamed = "agent_model" not in settings.model_fields_set and settings.agent_model == OFFLINE_MODEL
+    if unnamed and (settings.agent_api_base or settings.agent_api_key):
+        found.append(wrong("AGENT_MODEL", "", "must be set when AGENT_API_BASE or AGENT_API_KEY is"))
+    return found

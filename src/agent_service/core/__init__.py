@@ -1,0 +1,1 @@
+"""Pure decisions: standard library only, no clock but the one handed in."""

@@ -1,0 +1,92 @@
+"""The values that travel: who talks, what was said, what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+DEFAULT_SESSION_ID = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationId:
+    """Whose conversation, and which of that user's."""
+
+    user_id: str
+    session_id: str = DEFAULT_SESSION_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the language model charged for: tokens and calls."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    lm_calls: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.lm_calls + other.lm_calls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question with its answer: whole, or not there at all.
+
+    ``turn_id`` makes a commit idempotent; ``at_epoch_seconds`` is when it was answered.
+    """
+
+    turn_id: str
+    question: str
+    answer: str
+    at_epoch_seconds: float
+    model: str = ""
+    program: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """A turn with its place in the conversation.
+
+    ``seq`` counts from 1 without gaps within a conversation's life. ``base_seq`` is the last
+    seq that the agent saw when it answered; smaller than ``seq - 1`` means another turn came between.
+    """
+
+    turn: Turn
+    seq: int
+    base_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a caller asks: validated, not yet admitted.
+
+    ``timeout_seconds`` is the caller's own, shorter limit, or None.
+    """
+
+    request_id: str
+    conversation: ConversationId
+    question: str
+    timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a caller gets back, with what it took."""
+
+    query: Query
+    text: str
+    model: str
+    reasoning_steps: int
+    tools_used: tuple[str, ...]
+    usage: Usage
+    latency_seconds: float
+    stored: bool
+    degraded: tuple[str, ...] = field(default=())

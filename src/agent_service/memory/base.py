@@ -1,0 +1,119 @@
+"""The contract of a conversation store. Every backend keeps it; one test suite checks it on all of them.
+
+A conversation is a sequence of whole turns. Promises:
+
+* A turn is stored whole or not at all. A commit that returned is as durable as the backend: the in-memory
+  store lives with its process, SQLite outlives a killed process and a power cut.
+* A commit whose caller was cancelled, or that failed, is stored whole or not at all; the same ``turn_id``
+  again settles which.
+* ``commit`` is idempotent by ``turn_id`` within a conversation's life: the same id again returns what is
+  stored and changes nothing. Remembered are the ids of the last ``2 * max_turns`` turns: those that are
+  kept, and as many of those trimmed before, which come back with the place they had and the caller's turn.
+* ``seq`` counts from 1 without gaps, in the order of commits. Trimming drops the oldest turns and
+  renumbers nothing; an expired or erased conversation begins at 1 again and remembers no ids.
+* A conversation expires as a whole, ``ttl_seconds`` after its last commit by the wall clock. Expired turns
+  are never returned and not counted by ``erase``. Reading does not prolong; nor does a repeated commit.
+* At most ``max_turns`` turns are kept. A turn's texts come back exactly as they were given.
+* Ids and texts may be any ``str``: NUL, control characters and lone surrogates included, nothing is
+  normalised. No turn of another user or session is ever returned, whatever characters the ids hold.
+* Concurrent use from many tasks of one event loop is safe, and so are several processes where the backend
+  shares its state. What was committed before a read began is seen by it.
+* A failure of the backend is raised as ``MemoryUnavailableError`` with its cause; nothing else escapes.
+  So is a turn that the backend cannot hold; turns committed at the same time do not suffer from it.
+* Calls before ``start`` and after ``close`` raise ``MemoryUnavailableError``; what was accepted before
+  ``close`` is finished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from agent_service.core.errors import MemoryUnavailableError
+
+if TYPE_CHECKING:
+    from agent_service.core.messages import ConversationId, StoredTurn, Turn
+
+RETRY_AFTER_SECONDS = 1.0
+"""When a caller may try again while a store is not available."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """What every backend needs to know.
+
+    Attributes:
+        ttl_seconds: a conversation's life after its last turn.
+        max_turns: turns kept; older ones are trimmed.
+    """
+
+    ttl_seconds: float = 24 * 3600.0
+    max_turns: int = 100
+
+    def __post_init__(self) -> None:
+        if self.ttl_seconds <= 0:
+            raise ValueError("ttl_seconds must be positive")
+        if self.max_turns < 1:
+            raise ValueError("max_turns must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The last turns of a conversation, oldest first, and the seq of the newest (0 when there is none)."""
+
+    turns: tuple[StoredTurn, ...] = ()
+    last_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of a conversation, newest last. ``next_before_seq`` asks for the older ones, or is None."""
+
+    turns: tuple[StoredTurn, ...]
+    next_before_seq: int | None
+
+
+def stretch(first_seq: int, last_seq: int, *, limit: int, before_seq: int | None = None) -> range:
+    """The seqs of at most ``limit`` of the kept turns: those before ``before_seq``, or the newest."""
+    end = last_seq + 1 if before_seq is None else min(before_seq, last_seq + 1)
+    return range(max(first_seq, end - limit), end)
+
+
+def older_than(seqs: range, first_seq: int) -> int | None:
+    """A page's ``next_before_seq``: where ``seqs`` begins, or None when no kept turn is older."""
+    return seqs.start if seqs.start > first_seq else None
+
+
+def unavailable(detail: str | None = None, cause: BaseException | None = None) -> MemoryUnavailableError:
+    """The error that every store raises. ``detail`` is for the caller, ``cause`` stays inside."""
+    error = MemoryUnavailableError(detail, retry_after_seconds=RETRY_AFTER_SECONDS)
+    error.__cause__ = cause
+    return error
+
+
+class ConversationStore(Protocol):
+    """Where conversations are kept. See the module's promises."""
+
+    backend: str
+    """Name of the backend, for metrics and people: ``memory``, ``sqlite``, ``redis``."""
+
+    async def start(self) -> None:
+        """Make ready. Raises ``MemoryUnavailableError`` with a cause that says why it cannot."""
+
+    async def close(self) -> None:
+        """Finish what was accepted and let go of everything. Safe to call twice."""
+
+    async def ping(self) -> None:
+        """Return when the backend answers; raises ``MemoryUnavailableError`` when it does not."""
+
+    async def read(self, conversation: ConversationId, *, last_turns: int) -> Window:
+        """The last ``last_turns`` turns (0 or less gives only ``last_seq``)."""
+
+    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
+        """Append ``turn``, which was answered on sight of ``base_seq``. Cancelling does not take it back."""
+
+    async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
+        """At most ``limit`` (from 1) turns that come before ``before_seq``, or the newest."""
+
+    async def erase(self, user_id: str, session_id: str | None = None) -> int:
+        """Remove one conversation, or all of a user's; returns how many turns are gone."""

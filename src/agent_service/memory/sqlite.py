@@ -1,0 +1,162 @@
+"""Conversations in one SQLite file: durable, shared by the processes of one host.
+
+Write-ahead log and a sync on each commit (SQLite, pragma synchronous=FULL), one thread that writes and one
+that reads. The driver brings its own SQLite, because versions before 3.51.3 can lose commits when several
+connections reset the log (SQLite, "The WAL-reset bug").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agent_service.memory.base import unavailable
+from agent_service.memory.sqlite_schema import open_for_reading, open_prepared
+from agent_service.memory.sqlite_statements import (
+    append_turn,
+    erase_conversations,
+    read_page,
+    read_window,
+)
+from agent_service.memory.sqlite_thread import SqliteThread
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import apsw
+
+    from agent_service.core.clock import Clock
+    from agent_service.core.messages import ConversationId, StoredTurn, Turn
+    from agent_service.memory.base import Page, StoreOptions, Window
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteOptions:
+    """Where the file is and how long to wait for it.
+
+    Attributes:
+        path: the file; it and its folder are made when missing. Not on a network file system.
+        busy_timeout_seconds: how long a transaction waits for another process that writes.
+        max_queued: calls that may wait for the thread that serves them; more are refused.
+    """
+
+    path: Path
+    busy_timeout_seconds: float = 5.0
+    max_queued: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.busy_timeout_seconds <= 0:
+            raise ValueError("busy_timeout_seconds must be positive")
+        if self.max_queued < 1:
+            raise ValueError("max_queued must be at least 1")
+
+
+class SqliteStore:
+    """Keeps the contract of ``memory.base``.
+
+    Args:
+        options: life and length of a conversation.
+        sqlite_options: the file.
+        clock: tells when a conversation expires.
+    """
+
+    backend = "sqlite"
+
+    def __init__(self, options: StoreOptions, sqlite_options: SqliteOptions, *, clock: Clock) -> None:
+        path, busy_timeout_seconds = sqlite_options.path, sqlite_options.busy_timeout_seconds
+        self._options = options
+        self._clock = clock
+        self._writer = SqliteThread(
+            name="sqlite-writer",
+            open_connection=partial(open_prepared, path, busy_timeout_seconds),
+            begin="BEGIN IMMEDIATE",
+            max_queued=sqlite_options.max_queued,
+        )
+        self._reader = SqliteThread(
+            name="sqlite-reader",
+            open_connection=partial(open_for_reading, path, busy_timeout_seconds),
+            begin="BEGIN",
+            max_queued=sqlite_options.max_queued,
+        )
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self._writer!r} {self._reader!r}>"
+
+    async def start(self) -> None:
+        """Open the file. The cause of a failure names the path and the reason, for operators.
+
+        Raises:
+            MemoryUnavailableError: the file cannot be made, is damaged, is not ours or is of a newer version.
+        """
+        try:
+            await self._writer.start()
+            await self._reader.start()
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, Exception):
+                raise unavailable("The conversation store cannot be opened.") from error
+            raise
+
+    async def close(self) -> None:
+        """See ``ConversationStore``."""
+        await self._writer.close()
+        await self._reader.close()
+
+    async def ping(self) -> None:
+        """Read the file's header."""
+        await self._reader.run(_read_header)
+
+    async def read(self, conversation: ConversationId, *, last_turns: int) -> Window:
+        """See ``ConversationStore``."""
+        return await self._reader.run(
+            partial(
+                read_window,
+                conversation=conversation,
+                last_turns=last_turns,
+                options=self._options,
+                now_epoch_seconds=self._clock.wall(),
+            )
+        )
+
+    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
+        """See ``ConversationStore``."""
+        return await self._writer.run(
+            partial(
+                append_turn,
+                conversation=conversation,
+                turn=turn,
+                base_seq=base_seq,
+                options=self._options,
+                now_epoch_seconds=self._clock.wall(),
+            )
+        )
+
+    async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
+        """See ``ConversationStore``."""
+        return await self._reader.run(
+            partial(
+                read_page,
+                conversation=conversation,
+                limit=limit,
+                before_seq=before_seq,
+                options=self._options,
+                now_epoch_seconds=self._clock.wall(),
+            )
+        )
+
+    async def erase(self, user_id: str, session_id: str | None = None) -> int:
+        """See ``ConversationStore``."""
+        return await self._writer.run(
+            partial(
+                erase_conversations,
+                user_id=user_id,
+                session_id=session_id,
+                options=self._options,
+                now_epoch_seconds=self._clock.wall(),
+            )
+        )
+
+
+def _read_header(connection: apsw.Connection) -> None:
+    connection.pragma("schema_version")

@@ -1,0 +1,226 @@
+"""What is read from and written to the SQLite file. Each function runs inside a transaction of its caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent_service.core.messages import StoredTurn, Turn
+from agent_service.memory.base import Page, Window, older_than, stretch
+
+if TYPE_CHECKING:
+    import apsw
+
+    from agent_service.core.messages import ConversationId
+    from agent_service.memory.base import StoreOptions
+
+_FORGOTTEN_PER_COMMIT = 2
+"""Above one, so that expired conversations go faster than commits can bring new ones."""
+
+FIND_CONVERSATION = """
+    SELECT id, first_seq, last_seq, expires_at_epoch_seconds FROM conversations
+    WHERE user_id = ? AND session_id = ?"""
+FIND_SESSIONS = """
+    SELECT id, first_seq, last_seq, expires_at_epoch_seconds FROM conversations WHERE user_id = ?"""
+FIND_EXPIRED = """
+    SELECT id FROM conversations WHERE expires_at_epoch_seconds <= ?
+    ORDER BY expires_at_epoch_seconds LIMIT ?"""
+ADD_CONVERSATION = """
+    INSERT INTO conversations (user_id, session_id, first_seq, last_seq, expires_at_epoch_seconds)
+    VALUES (?, ?, 1, 0, ?) RETURNING id"""
+MOVE_CONVERSATION = """
+    UPDATE conversations SET first_seq = ?, last_seq = ?, expires_at_epoch_seconds = ? WHERE id = ?"""
+DROP_CONVERSATION = "DELETE FROM conversations WHERE id = ?"
+ADD_TURN = """
+    INSERT INTO turns
+        (conversation_id, seq, base_seq, turn_id, at_epoch_seconds, model, program, question, answer)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+FIND_TURN = """
+    SELECT seq, base_seq, turn_id, at_epoch_seconds, model, program, question, answer FROM turns
+    WHERE conversation_id = ? AND turn_id = ?"""
+READ_TURNS = """
+    SELECT seq, base_seq, turn_id, at_epoch_seconds, model, program, question, answer FROM turns
+    WHERE conversation_id = ? AND seq BETWEEN ? AND ? ORDER BY seq"""
+TRIM_TURNS = """
+    UPDATE turns SET question = NULL, answer = NULL WHERE conversation_id = ? AND seq BETWEEN ? AND ?"""
+FORGET_TURNS = "DELETE FROM turns WHERE conversation_id = ? AND seq <= ?"
+DROP_TURNS = "DELETE FROM turns WHERE conversation_id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A conversation's row: the turns from ``first_seq`` to ``last_seq`` are kept."""
+
+    row_id: int
+    first_seq: int
+    last_seq: int
+
+    def kept_from(self, max_turns: int) -> int:
+        """The oldest seq to show, also when ``max_turns`` was lowered since the last commit."""
+        return max(self.first_seq, self.last_seq - max_turns + 1)
+
+
+def read_window(
+    connection: apsw.Connection,
+    conversation: ConversationId,
+    last_turns: int,
+    *,
+    options: StoreOptions,
+    now_epoch_seconds: float,
+) -> Window:
+    """See ``ConversationStore.read``."""
+    head = _find(connection, conversation, now_epoch_seconds)
+    if head is None:
+        return Window()
+    seqs = stretch(head.kept_from(options.max_turns), head.last_seq, limit=last_turns)
+    return Window(_read(connection, head, seqs), head.last_seq)
+
+
+def read_page(
+    connection: apsw.Connection,
+    conversation: ConversationId,
+    limit: int,
+    before_seq: int | None,
+    *,
+    options: StoreOptions,
+    now_epoch_seconds: float,
+) -> Page:
+    """See ``ConversationStore.page``."""
+    head = _find(connection, conversation, now_epoch_seconds)
+    if head is None:
+        return Page((), None)
+    first_seq = head.kept_from(options.max_turns)
+    seqs = stretch(first_seq, head.last_seq, limit=limit, before_seq=before_seq)
+    return Page(_read(connection, head, seqs), older_than(seqs, first_seq))
+
+
+def append_turn(
+    connection: apsw.Connection,
+    conversation: ConversationId,
+    turn: Turn,
+    base_seq: int,
+    *,
+    options: StoreOptions,
+    now_epoch_seconds: float,
+) -> StoredTurn:
+    """See ``ConversationStore.commit``. Also forgets a few conversations that expired."""
+    for (row_id,) in _rows(connection, FIND_EXPIRED, (now_epoch_seconds, _FORGOTTEN_PER_COMMIT)):
+        _drop(connection, row_id)
+    expires_at = now_epoch_seconds + options.ttl_seconds
+    head = _find(connection, conversation, now_epoch_seconds)
+    if head is None:
+        head = _add(connection, conversation, expires_at)
+    repeated = _find_turn(connection, head, turn, options.max_turns)
+    if repeated is not None:
+        return repeated
+    stored = StoredTurn(turn, head.last_seq + 1, base_seq)
+    connection.execute(ADD_TURN, _to_row(head.row_id, stored))
+    _move(connection, head, options.max_turns, expires_at)
+    return stored
+
+
+def erase_conversations(
+    connection: apsw.Connection,
+    user_id: str,
+    session_id: str | None,
+    *,
+    options: StoreOptions,
+    now_epoch_seconds: float,
+) -> int:
+    """See ``ConversationStore.erase``. Expired ones go too, uncounted."""
+    if session_id is None:
+        rows = _rows(connection, FIND_SESSIONS, (_to_cell(user_id),))
+    else:
+        rows = _rows(connection, FIND_CONVERSATION, (_to_cell(user_id), _to_cell(session_id)))
+    gone = 0
+    for row_id, first_seq, last_seq, expires_at in rows:
+        _drop(connection, row_id)
+        if expires_at > now_epoch_seconds:
+            gone += last_seq + 1 - _Head(row_id, first_seq, last_seq).kept_from(options.max_turns)
+    return gone
+
+
+def _rows(connection: apsw.Connection, sql: str, bindings: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    """All rows at once, so that no statement stays open behind the transaction."""
+    return connection.execute(sql, bindings).fetchall()
+
+
+def _find(connection: apsw.Connection, conversation: ConversationId, now: float) -> _Head | None:
+    ids = (_to_cell(conversation.user_id), _to_cell(conversation.session_id))
+    for row_id, first_seq, last_seq, expires_at in _rows(connection, FIND_CONVERSATION, ids):
+        if expires_at > now:
+            return _Head(row_id, first_seq, last_seq)
+    return None
+
+
+def _add(connection: apsw.Connection, conversation: ConversationId, expires_at: float) -> _Head:
+    """A new row; one that has expired makes place for it."""
+    ids = (_to_cell(conversation.user_id), _to_cell(conversation.session_id))
+    for expired in _rows(connection, FIND_CONVERSATION, ids):
+        _drop(connection, expired[0])
+    [(row_id,)] = _rows(connection, ADD_CONVERSATION, (*ids, expires_at))
+    return _Head(row_id, first_seq=1, last_seq=0)
+
+
+def _move(connection: apsw.Connection, head: _Head, max_turns: int, expires_at: float) -> None:
+    """Count the turn that was added. A trimmed turn loses its texts, an older one its row."""
+    moved = _Head(head.row_id, head.first_seq, head.last_seq + 1)
+    first_seq = moved.kept_from(max_turns)
+    connection.execute(MOVE_CONVERSATION, (first_seq, moved.last_seq, expires_at, head.row_id))
+    if first_seq > head.first_seq:
+        connection.execute(TRIM_TURNS, (head.row_id, head.first_seq, first_seq - 1))
+        connection.execute(FORGET_TURNS, (head.row_id, moved.last_seq - 2 * max_turns))
+
+
+def _drop(connection: apsw.Connection, row_id: int) -> None:
+    connection.execute(DROP_TURNS, (row_id,))
+    connection.execute(DROP_CONVERSATION, (row_id,))
+
+
+def _find_turn(connection: apsw.Connection, head: _Head, turn: Turn, max_turns: int) -> StoredTurn | None:
+    rows = _rows(connection, FIND_TURN, (head.row_id, _to_cell(turn.turn_id)))
+    for seq, base_seq, *cells in rows:
+        if seq >= head.kept_from(max_turns):
+            return _from_row(seq, base_seq, *cells)
+        return StoredTurn(turn, seq, base_seq)
+    return None
+
+
+def _read(connection: apsw.Connection, head: _Head, seqs: range) -> tuple[StoredTurn, ...]:
+    if not seqs:
+        return ()
+    rows = _rows(connection, READ_TURNS, (head.row_id, seqs.start, seqs.stop - 1))
+    return tuple(_from_row(*row) for row in rows)
+
+
+def _to_row(row_id: int, stored: StoredTurn) -> tuple[int | float | str | bytes, ...]:
+    turn = stored.turn
+    texts = (turn.model, turn.program, turn.question, turn.answer)
+    cells = (_to_cell(text) for text in texts)
+    return (row_id, stored.seq, stored.base_seq, _to_cell(turn.turn_id), turn.at_epoch_seconds, *cells)
+
+
+def _from_row(
+    seq: int,
+    base_seq: int,
+    turn_id: str | bytes,
+    at_epoch_seconds: float,
+    *texts: str | bytes,
+) -> StoredTurn:
+    model, program, question, answer = (_from_cell(text) for text in texts)
+    turn = Turn(_from_cell(turn_id), question, answer, at_epoch_seconds, model, program)
+    return StoredTurn(turn, seq, base_seq)
+
+
+def _to_cell(text: str) -> str | bytes:
+    """Text as it is; bytes where a lone surrogate keeps it from being UTF-8."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    try:
+        encoded.decode()
+    except UnicodeDecodeError:
+        return encoded
+    return text
+
+
+def _from_cell(cell: str | bytes) -> str:
+    return cell if isinstance(cell, str) else cell.decode("utf-8", "surrogatepass")

@@ -1,0 +1,1 @@
+"""What can be served. The only room that imports DSPy."""

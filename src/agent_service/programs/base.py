@@ -1,0 +1,124 @@
+"""What the runtime knows of a program: its fields, its model, and how to run it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent_service.core.errors import ServiceError
+    from agent_service.core.messages import Turn
+    from agent_service.core.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSpec:
+    """What a program takes and gives.
+
+    Attributes:
+        name: how callers and metrics call it.
+        model: the language model it is served with.
+        inputs: names of its input fields, the conversation's field left out.
+        outputs: names of its output fields.
+        question_input: the input that a plain question goes to.
+        answer_output: the output that is the plain answer.
+        tools: names of its tools, the closed set of the tool label.
+    """
+
+    name: str
+    model: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    question_input: str
+    answer_output: str
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramReply:
+    """What a program answered, by output field, and which model did."""
+
+    outputs: Mapping[str, Any]
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """How a program's language model stands: a breaker state and, when open, the seconds until a probe."""
+
+    name: str
+    state: str = "closed"
+    retry_after_seconds: float = 0.0
+
+
+class Program(Protocol):
+    """Something that answers. One instance serves many queries at once."""
+
+    spec: ProgramSpec
+
+    async def start(self) -> None:
+        """Warm up: afterwards the first query costs what any other does."""
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+
+    def refusal(self) -> ServiceError | None:
+        """Why no query can be run now (its model's breaker is open), or None."""
+
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """How its language models stand."""
+
+    def reset_upstreams(self) -> None:
+        """Close its breakers by hand."""
+
+    async def run(self, run: Run, inputs: Mapping[str, Any], conversation: Sequence[Turn]) -> ProgramReply:
+        """Answer once. ``inputs`` holds only names of ``spec.inputs``.
+
+        Raises:
+            ServiceError: translated from whatever went wrong.
+            RunStoppedError: when the run was stopped.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class LMOptions:
+    """Which language model, how to reach it, and how long to try.
+
+    Attributes:
+        model: a DSPy model string, or ``offline``.
+        api_base: other address than the provider's own.
+        api_key: other key than the provider's own variable; never shown by repr.
+        chosen: whether the operator named it; else a program's own LM goes before it.
+        max_retries: retries of one call after the first attempt.
+        call_timeout_seconds: total time of one attempt; longer is an upstream timeout.
+        max_connections: connections per upstream.
+    """
+
+    model: str = "offline"
+    api_base: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    chosen: bool = True
+    max_retries: int = 3
+    call_timeout_seconds: float = 25.0
+    max_connections: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOptions:
+    """What is served and within which bounds.
+
+    Attributes:
+        program: ``package.module:attribute``, or None for the built-in agent.
+        tools: ``package.module:function`` each, or empty for the built-in tools.
+        max_steps: steps of the built-in agent.
+        tool_timeout_seconds: limit of one tool call.
+        threads: threads for sync programs and sync tools.
+    """
+
+    program: str | None = None
+    tools: tuple[str, ...] = ()
+    max_steps: int = 10
+    tool_timeout_seconds: float = 20.0
+    threads: int = 64

@@ -1,0 +1,159 @@
+"""Serves any ``dspy.Module``: its LMs and tools go through the seams, each query has a context of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import dspy
+
+from agent_service.core.errors import ServiceError
+from agent_service.core.run import Run, RunStoppedError
+from agent_service.programs.base import Program, ProgramReply, ProgramSpec, Upstream
+from agent_service.programs.context import running
+from agent_service.programs.conversation import render
+from agent_service.programs.errors import translate
+from agent_service.programs.lm.offline import OFFLINE_MODEL, OfflineEngine, OfflineTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent_service.core.messages import Turn
+    from agent_service.programs.fields import Fields
+    from agent_service.programs.lm.upstreams import Upstreams
+    from agent_service.programs.threads import LoopBridge, WorkThreads
+
+_EXECUTOR_THREADS = 32
+
+
+class DspyProgram(Program):
+    """One module, ready to answer many queries at once.
+
+    Args:
+        module: shared by all queries, as DSPy's own modules allow; at the seams already.
+        lm: the LM for predictors that name none, at the seam already.
+        spec: what the service knows of it.
+        fields: its inputs and outputs.
+        threads: where a module without ``aforward`` works, and where its tools do.
+        warm_up: inputs to run it on once, against the offline rules, before the first query; None for a
+            module whose side effects are not ours to cause.
+    """
+
+    def __init__(
+        self,
+        module: dspy.Module,
+        *,
+        lm: dspy.LM,
+        spec: ProgramSpec,
+        fields: Fields,
+        upstreams: Upstreams,
+        threads: tuple[WorkThreads, WorkThreads],
+        bridge: LoopBridge,
+        warm_up: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.spec = spec
+        self._module = module
+        self._lm = lm
+        self._fields = fields
+        self._upstreams = upstreams
+        self._threads, self._tool_threads = threads
+        self._bridge = bridge
+        self._warm_up = warm_up
+        self._is_async = has_aforward(module)
+
+    async def start(self) -> None:
+        """Attach to the running loop and look up what the models can do."""
+        self._bridge.attach()
+        # DSPy hops to the default executor several times per LM call; the default size starves it.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_EXECUTOR_THREADS, "dspy"))
+        await self._upstreams.warm()
+        if self._warm_up is not None:
+            with dspy.context(
+                lm=dspy.LM(
+                    OFFLINE_MODEL, engine=OfflineEngine(), async_engine=OfflineTransport(), cache=False
+                ),
+                disable_history=True,
+                trace=None,
+            ):
+                await self._module.acall(**self._warm_up)
+
+    async def close(self) -> None:
+        """Close connections and threads."""
+        self._threads.close()
+        self._tool_threads.close()
+        await self._upstreams.aclose()
+
+    def refusal(self) -> ServiceError | None:
+        """Why no query can be run now: the breaker of its LM is open."""
+        return self._upstreams.refusal(self._lm)
+
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """How its language models stand."""
+        return self._upstreams.standing()
+
+    def reset_upstreams(self) -> None:
+        """Close its breakers by hand."""
+        self._upstreams.reset()
+
+    async def run(self, run: Run, inputs: Mapping[str, Any], conversation: Sequence[Turn]) -> ProgramReply:
+        """Answer once. See ``Program.run``."""
+        arguments = {name: inputs[name] for name in self._fields.inputs if name in inputs}
+        if self._fields.conversation is not None:
+            arguments[self._fields.conversation] = self._rendered(conversation)
+        try:
+            outputs = self._outputs(await self._predict(run, arguments))
+        except (RunStoppedError, ServiceError):
+            raise
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
+            _raise_if_stopped(run, error)
+            raise translate(error) from error
+        _raise_if_stopped(run)
+        return ProgramReply(outputs=outputs, model=self.spec.model)
+
+    def _rendered(self, conversation: Sequence[Turn]) -> Any:
+        names = {"question": self.spec.question_input, "answer": self.spec.answer_output}
+        return render(self._fields.conversation_type, conversation, **names)
+
+    async def _predict(self, run: Run, arguments: dict[str, Any]) -> Any:
+        with running(run, self._lm), run.interruptible():
+            if self._is_async:
+                return await self._module.acall(**arguments)
+            return await self._threads.do(run, lambda: self._module(**arguments))
+
+    def _outputs(self, prediction: Any) -> dict[str, Any]:
+        # Not by attribute: a field may be called as one of the Prediction's methods is.
+        given = prediction if isinstance(prediction, (dspy.Prediction, Mapping)) else {}
+        if self.spec.answer_output not in given:
+            kind = type(prediction).__name__
+            raise TypeError(f"the program returned a {kind} without {self.spec.answer_output}")
+        return {name: given[name] for name in self._fields.outputs if name in given}
+
+
+def has_aforward(module: dspy.Module) -> bool:
+    """Whether the module has an async side of its own.
+
+    One that is inherited past the module's own ``forward``, as DSPy's CodeAct does, is another program; that
+    of DSPy's RLM blocks the loop while its sandbox works.
+    """
+    order = type(module).__mro__
+    asynchronous, synchronous = (
+        next((place for place, kind in enumerate(order) if name in vars(kind)), len(order))
+        for name in ("aforward", "forward")
+    )
+    return asynchronous < len(order) and asynchronous <= synchronous and not isinstance(module, dspy.RLM)
+
+
+def _raise_if_stopped(run: Run, error: BaseException | None = None) -> None:
+    """A program that handled the stop as an error of its own has no answer to give."""
+    if run.stop_reason is not None:
+        raise RunStoppedError(run.stop_reason) from error
+
+
+def _is_cancelled() -> bool:
+    """Whether the current task was cancelled from outside; Python 3.10 cannot tell, so there it counts as one."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is None or cancelling() > 0

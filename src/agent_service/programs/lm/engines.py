@@ -1,0 +1,129 @@
+"""The LM seam as DSPy sees it: an engine pair (``dspy.clients.engines.base``) for any thread and loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import dspy
+    from dspy import lm15
+    from typing_extensions import Self
+
+    from agent_service.programs.lm.seam import LMSeam, Transport
+    from agent_service.programs.threads import LoopBridge
+
+
+class AsyncSeamEngine:
+    """The async engine for whatever loop a program uses: connections live on the service's."""
+
+    def __init__(self, seam: LMSeam, *, bridge: LoopBridge) -> None:
+        self._seam = seam
+        self._bridge = bridge
+
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        """One logical call; see ``LMSeam.complete``."""
+        if self._bridge.on_service_loop():
+            return await self._seam.complete(request)
+        return await self._bridge.wait_from_another_loop(self._seam.complete(request))
+
+    async def aclose(self) -> None:
+        """Nothing: the service owns the seam."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+class SyncSeamEngine:
+    """The seam as DSPy's sync engine: threads wait for the loop, so that a stop reaches their calls too.
+
+    Code that calls its LM synchronously on the service's loop blocks that loop; the call then goes by a
+    loop of its own, or it would wait for itself.
+    """
+
+    def __init__(
+        self, seam: LMSeam, *, bridge: LoopBridge, sideline: Sideline, described_by: dspy.LM
+    ) -> None:
+        self.seam = seam
+        self.supports_function_calling = False
+        self.supports_reasoning = False
+        self.supports_response_schema = False
+        self.supported_params: frozenset[str] = frozenset()
+        self.described_by = described_by
+        self._bridge = bridge
+        self._sideline = sideline
+
+    def look_up_capabilities(self) -> None:
+        """Say what DSPy's catalogue says of the model. Reads files, and may import LiteLLM."""
+        stock = self.described_by
+        self.supports_function_calling = bool(stock.supports_function_calling)
+        self.supports_reasoning = bool(stock.supports_reasoning)
+        self.supports_response_schema = bool(stock.supports_response_schema)
+        self.supported_params = frozenset(stock.supported_params)
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        """One logical call; see ``LMSeam.complete``."""
+        if self._bridge.on_service_loop():
+            return self._sideline.complete(self.seam, request)
+        return self._bridge.wait(self.seam.complete(request))
+
+    def close(self) -> None:
+        """End the loop of its own, if there was need of one; the service owns the seam."""
+        self._sideline.close()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+class Sideline:
+    """An event loop in a thread of its own, started when it is first needed."""
+
+    def __init__(self, make_transport: Callable[[], Transport]) -> None:
+        self._make_transport = make_transport
+        self._open: _OpenSideline | None = None
+
+    def __repr__(self) -> str:
+        return f"<Sideline {'open' if self._open else 'not in use'}>"
+
+    def complete(self, seam: LMSeam, request: lm15.Request) -> lm15.Response:
+        """Call ``seam`` over there, with connections of this loop; the calling thread blocks."""
+        if self._open is None:
+            self._open = _OpenSideline.start(self._make_transport())
+        call = seam.complete(request, self._open.transport)
+        return asyncio.run_coroutine_threadsafe(call, self._open.loop).result()
+
+    def close(self) -> None:
+        """Close its connections and end its thread."""
+        if self._open is not None:
+            self._open.end()
+            self._open = None
+
+
+@dataclass(frozen=True)
+class _OpenSideline:
+    loop: asyncio.AbstractEventLoop
+    thread: threading.Thread
+    transport: Transport
+
+    @classmethod
+    def start(cls, transport: Transport) -> _OpenSideline:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_turn, args=(loop,), name="lm-sideline", daemon=True)
+        thread.start()
+        return cls(loop, thread, transport)
+
+    def end(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.transport.aclose(), self.loop).result()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+
+
+def _turn(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()

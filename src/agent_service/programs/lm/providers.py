@@ -1,0 +1,143 @@
+"""How a DSPy model string is reached: DSPy's native client where it has one, else LiteLLM through DSPy.
+
+``dspy.LM`` gives its native client 100 connections and no total time limit, and an address in the environment
+silently moves it to LiteLLM; here the same client is built with room for the whole pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import dspy
+from dspy import lm15
+from dspy.clients.backend_selection import CLIENT_KEYS, BackendSelection, select_backend
+from dspy.clients.engines.litellm_engine import AsyncLiteLLMEngine
+from dspy.clients.engines.lm15_engine import timeouts_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from agent_service.programs.base import LMOptions
+    from agent_service.programs.lm.seam import Transport
+
+_CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Reach:
+    """One way to a model: its identity as an upstream, and how to make a transport for the running loop."""
+
+    key: tuple[str, ...]
+    make_transport: Callable[[], Transport]
+
+
+def reach(lm: dspy.LM, options: LMOptions, environ: Mapping[str, str] = os.environ) -> Reach:
+    """How ``lm`` is reached.
+
+    Raises:
+        dspy.lm15.LM15Error: when DSPy knows no way to it.
+        TypeError, ValueError: when one of its settings makes no sense.
+    """
+    if not isinstance(lm.engine, str):
+        return Reach((str(id(lm.engine)), lm.model), lambda: EngineTransport(lm))
+    if lm.model_type == "text":
+        raise lm15.UnsupportedFeatureError("models of the type 'text' take no chat; use model_type='chat'")
+    selection = _select(lm, environ)
+    clients = selection.clients
+    settings = (f"{name} {_fingerprint(value)}" for name, value in sorted(clients.items()))
+    key = (lm.model, lm.model_type, str(selection.native), *settings)
+    if selection.native:
+        timeouts = _timeouts(clients, options)
+        declared = tuple(provider.definition for provider in lm._providers)  # noqa: SLF001 - pinned; DSPy's own engines read it
+        return Reach(key, lambda: NativeTransport(selection, options, timeouts, declared))
+    return Reach(key, lambda: _litellm(lm, clients, options))
+
+
+def without_client_settings(lm: dspy.LM) -> dict[str, None]:
+    """The arguments of ``lm.copy`` that take its connection settings away."""
+    return dict.fromkeys(CLIENT_KEYS & set(lm.kwargs))
+
+
+class NativeTransport:
+    """DSPy's own HTTP client (lm15), one provider, one model. Belongs to the loop that first uses it."""
+
+    def __init__(
+        self,
+        selection: BackendSelection,
+        options: LMOptions,
+        timeouts: lm15.Timeouts,
+        declared: tuple[lm15.ProviderDefinition, ...],
+    ) -> None:
+        route, clients = selection.resolution, selection.clients
+        url, key = clients.get("api_base") or clients.get("base_url"), clients.get("api_key")
+        self._router = lm15.AsyncLMRouter(
+            lm15.RouterConfig(
+                api_keys={route.provider: key} if key else None,
+                base_urls={route.provider: url} if url else None,
+                timeouts=timeouts,
+                max_connections=options.max_connections,
+                providers=declared,
+            )
+        )
+        self._route = route
+        self._provider: Any = None
+
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        """One HTTP call."""
+        if self._provider is None:
+            self._provider = self._router.lm(f"{self._route.provider}:{self._route.model}")
+        return await self._provider.complete(replace(request, model=self._route.model))
+
+    async def aclose(self) -> None:
+        """Close the connections, those in use too."""
+        await self._router.aclose()
+
+
+class EngineTransport:
+    """An engine that an LM brought along."""
+
+    def __init__(self, lm: dspy.LM) -> None:
+        self._sync_engine, self._async_engine = lm.engine, getattr(lm, "_async_engine_spec", None)
+
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        """One call of the engine; one that has no async side is called in a thread."""
+        if self._async_engine is not None:
+            return await self._async_engine.complete(request)
+        return await asyncio.to_thread(self._sync_engine.complete, request)
+
+    async def aclose(self) -> None:
+        """Nothing: whoever made the engine owns it."""
+
+
+def _timeouts(clients: Mapping[str, Any], options: LMOptions) -> lm15.Timeouts:
+    """The LM's own waits, else ours; the seam bounds the whole call besides."""
+    seconds = options.call_timeout_seconds
+    ours = lm15.Timeouts(connect=_CONNECT_SECONDS, read=seconds, write=seconds, pool=seconds)
+    return timeouts_for(clients.get("timeout")) or ours
+
+
+def _fingerprint(value: object) -> int:
+    """Tells two settings apart without showing them."""
+    return hash(repr(value) if value.__hash__ is None else value)
+
+
+def _litellm(lm: dspy.LM, clients: dict[str, Any], options: LMOptions) -> Transport:
+    settings = {"timeout": options.call_timeout_seconds, **clients}
+    engine: Transport = AsyncLiteLLMEngine(model_type=lm.model_type, **settings)
+    return engine
+
+
+def _select(lm: dspy.LM, environ: Mapping[str, str]) -> BackendSelection:
+    """DSPy's choice, except that an address in the environment stays with the native client."""
+    prefix = lm.model.partition("/")[0].upper()
+    base = next((environ[n] for n in (f"{prefix}_API_BASE", f"{prefix}_BASE_URL") if environ.get(n)), None)
+    named = lm.kwargs.get("api_base") or lm.kwargs.get("base_url")
+    if lm.engine == "auto" and (base or named):
+        try:
+            return select_backend(lm.copy(engine="lm15", api_base=named or base))
+        except lm15.LM15Error:
+            pass  # no native client for it: DSPy's own choice stands
+    return select_backend(lm)

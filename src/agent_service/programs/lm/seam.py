@@ -1,0 +1,201 @@
+"""The LM seam: every attempt asks the breaker, is counted and reported; the one retry loop is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import dspy
+from dspy import lm15
+
+from agent_service.core.clock import Clock, Deadline, sleep
+from agent_service.core.errors import CircuitBreakerOpenError, ServiceError
+from agent_service.core.messages import Usage
+from agent_service.core.observer import LMCallFinished, LMCallStarted
+from agent_service.core.run import Run, RunStoppedError, StepTimeoutError, StopReason
+from agent_service.programs.context import current_run
+from agent_service.programs.lm.verdicts import BreakerReport, Verdict, judge
+
+if TYPE_CHECKING:
+    from agent_service.core.breaker import Breaker, Permit
+    from agent_service.core.observer import Observer
+    from agent_service.core.retry import RetryPolicy
+
+_SUCCESS = Verdict(BreakerReport.SUCCESS, "success")
+_STOPPED = Verdict(BreakerReport.IGNORE, "stopped")
+_REFUSED = Verdict(BreakerReport.IGNORE, "refused")
+
+
+class Transport(Protocol):
+    """One way to reach a model: one attempt per call, no retries, cancellable."""
+
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        """Send the request; raises ``dspy.lm15`` errors."""
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+
+
+class RefusedError(dspy.LMError):
+    """The seam did not make the call: carries what the caller is to be told. DSPy passes LMErrors through."""
+
+    def __init__(self, error: ServiceError) -> None:
+        super().__init__(error.detail)
+        self.error = error
+
+
+class LMSeam:
+    """One upstream as all programs see it: transport, breaker, retry policy.
+
+    Args:
+        model: the model's name, as the caller reads it.
+        transport: how it is reached from the service's event loop.
+        breaker: the upstream's circuit breaker.
+        retry: the upstream's retry policy and budget.
+        call_timeout_seconds: total time of one attempt; past it, the upstream has failed.
+        run_timeout_seconds: deadline of a call that belongs to no query.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        transport: Transport,
+        breaker: Breaker,
+        retry: RetryPolicy,
+        call_timeout_seconds: float,
+        run_timeout_seconds: float,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self.model = model
+        self.breaker = breaker
+        self.transport = transport
+        self._retry = retry
+        self._call_timeout_seconds = call_timeout_seconds
+        self._run_timeout_seconds = run_timeout_seconds
+        self._clock = clock
+        self._observer = observer
+
+    def __repr__(self) -> str:
+        return f"<LMSeam {self.model} {self.breaker!r}>"
+
+    async def complete(self, request: lm15.Request, transport: Transport | None = None) -> lm15.Response:
+        """Call the model, trying again within policy, budget and deadline.
+
+        Raises:
+            RefusedError: when the breaker is open.
+            RunStoppedError: when the run is stopped, before or during the call.
+            dspy.lm15.LM15Error: what the last attempt failed with.
+        """
+        run = current_run() or self._run_of_its_own()
+        self._retry.first_attempt()
+        attempt = 1
+        failed: lm15.LM15Error | None = None
+        while True:
+            try:
+                return await self._attempt(run, attempt, request, transport or self.transport)
+            except RefusedError:
+                if failed is None:
+                    raise
+                raise failed from None
+            except lm15.LM15Error as error:
+                failed = error
+            await self._pause_or_raise(run, attempt, failed)
+            attempt += 1
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self.transport.aclose()
+
+    def _run_of_its_own(self) -> Run:
+        deadline = Deadline.after(self._clock, self._run_timeout_seconds)
+        return Run(request_id="", deadline=deadline, clock=self._clock, observer=self._observer)
+
+    async def _attempt(
+        self, run: Run, attempt: int, request: lm15.Request, transport: Transport
+    ) -> lm15.Response:
+        run.check()
+        permit = self._ask(run, attempt)
+        started = self._clock.monotonic()
+        verdict, usage = _STOPPED, Usage(lm_calls=1)
+        run.emit(LMCallStarted(run.request_id, self.model, attempt))
+        try:
+            response = await self._call(run, request, transport)
+            verdict, usage = _SUCCESS, _usage(response)
+        except lm15.LM15Error as error:
+            verdict = judge(error)
+            raise
+        except Exception:
+            verdict = Verdict(BreakerReport.IGNORE, "error")
+            raise
+        else:
+            return response
+        finally:
+            _report(permit, verdict)
+            run.count_lm_call(usage)
+            run.emit(self._finished(run, attempt, verdict, started, usage))
+
+    def _ask(self, run: Run, attempt: int) -> Permit:
+        try:
+            return self.breaker.ask()
+        except CircuitBreakerOpenError as error:
+            run.emit(self._finished(run, attempt, _REFUSED, self._clock.monotonic(), Usage()))
+            raise RefusedError(error) from None
+
+    async def _call(self, run: Run, request: lm15.Request, transport: Transport) -> lm15.Response:
+        limit_seconds = min(self._call_timeout_seconds, run.deadline.remaining_seconds())
+        try:
+            with run.interruptible(limit_seconds):
+                response = await transport.complete(request)
+        except StepTimeoutError:
+            if limit_seconds < self._call_timeout_seconds:
+                raise RunStoppedError(StopReason.DEADLINE) from None
+            message = f"no complete answer within {limit_seconds:g} s"
+            raise lm15.TimeoutError(message) from None
+        if _is_empty(response):
+            raise lm15.ServerError("the answer holds no completion", status=200)
+        return response
+
+    def _finished(
+        self, run: Run, attempt: int, verdict: Verdict, started_seconds: float, usage: Usage
+    ) -> LMCallFinished:
+        latency_seconds = self._clock.monotonic() - started_seconds
+        return LMCallFinished(run.request_id, self.model, attempt, verdict.outcome, latency_seconds, usage)
+
+    async def _pause_or_raise(self, run: Run, attempt: int, error: lm15.LM15Error) -> None:
+        """Wait before the next attempt, or raise ``error`` when there is to be none."""
+        if not judge(error).retry:
+            raise error
+        pause_seconds = self._retry.pause_seconds(
+            attempt,
+            remaining_seconds=run.deadline.remaining_seconds(),
+            retry_after_seconds=error.retry_after,
+        )
+        if pause_seconds is None:
+            raise error
+        with run.interruptible():
+            await sleep(self._clock, pause_seconds)
+
+
+def _report(permit: Permit, verdict: Verdict) -> None:
+    if verdict.report is BreakerReport.SUCCESS:
+        permit.success()
+    elif verdict.report is BreakerReport.FAILURE:
+        permit.failure()
+    else:
+        permit.ignore()
+
+
+def _usage(response: lm15.Response) -> Usage:
+    used = response.usage
+    return Usage(used.input_tokens or 0, used.output_tokens or 0, lm_calls=1)
+
+
+def _is_empty(response: lm15.Response) -> bool:
+    """Whether DSPy's client made a Response of a body that held none (``{}``, no choices)."""
+    return (
+        response.id is None
+        and response.usage.output_tokens is None
+        and not response.text
+        and not response.tool_calls
+    )

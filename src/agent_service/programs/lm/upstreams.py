@@ -1,0 +1,155 @@
+"""Takes language models to the seam, one upstream per (model, address, credential)."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dspy
+from dspy import lm15
+
+from agent_service.core.breaker import BreakerState
+from agent_service.programs.base import Upstream
+from agent_service.programs.lm.engines import AsyncSeamEngine, Sideline, SyncSeamEngine
+from agent_service.programs.lm.offline import OFFLINE_MODEL, OfflineEngine, OfflineTransport
+from agent_service.programs.lm.providers import Reach, reach, without_client_settings
+from agent_service.programs.loader import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dspy.clients.base_lm import BaseLM
+
+    from agent_service.core.errors import ServiceError
+    from agent_service.programs.base import LMOptions
+    from agent_service.programs.lm.seam import LMSeam, Transport
+    from agent_service.programs.threads import LoopBridge
+
+
+class Upstreams:
+    """All language models that are served.
+
+    Args:
+        make_seam: builds the seam of one upstream from its model name and transport.
+        options: how models are reached.
+        bridge: the way from a sync program's thread to the loop.
+    """
+
+    def __init__(
+        self, *, make_seam: Callable[[str, Transport], LMSeam], options: LMOptions, bridge: LoopBridge
+    ) -> None:
+        self._make_seam = make_seam
+        self._options = options
+        self._bridge = bridge
+        self._seams: dict[tuple[str, ...], LMSeam] = {}
+        self._taken: dict[int, tuple[BaseLM, dspy.LM]] = {}
+        self._engines: list[SyncSeamEngine] = []
+
+    def __repr__(self) -> str:
+        return f"<Upstreams {list(self._seams.values())}>"
+
+    def configured(self, own: BaseLM | None = None) -> dspy.LM:
+        """At the seam: the LM that the settings name, else the program's ``own``, else the default.
+
+        Raises:
+            LoadError: when it cannot be served.
+        """
+        options = self._options
+        if own is not None and not options.chosen:
+            return self.take(own)
+        if options.model == OFFLINE_MODEL:
+            offline = dspy.LM(OFFLINE_MODEL, engine=OfflineEngine())
+            return self._at_seam(offline, offline, Reach((OFFLINE_MODEL,), OfflineTransport))
+        connection = {"api_base": options.api_base, "api_key": options.api_key}
+        given = {name: value for name, value in connection.items() if value}
+        with _refusing(options.model):
+            lm = dspy.LM(options.model, **given)
+        return self.take(lm)
+
+    def take(self, lm: BaseLM) -> dspy.LM:
+        """The same LM with its calls going through the seam; one that is there already stays as it is.
+
+        Raises:
+            LoadError: when it cannot be brought there.
+        """
+        engine = getattr(lm, "engine", None)
+        at_seam = isinstance(engine, SyncSeamEngine)
+        if at_seam and engine.seam in self._seams.values():
+            return lm
+        if id(lm) not in self._taken:
+            stock = engine.described_by if at_seam else _with_engine(lm)
+            with _refusing(lm.model):
+                way = reach(stock, self._options)
+            self._taken[id(lm)] = lm, self._at_seam(lm if at_seam else stock, stock, way)
+        return self._taken[id(lm)][1]
+
+    def standing(self) -> tuple[Upstream, ...]:
+        """How each upstream's breaker stands."""
+        return tuple(
+            Upstream(seam.model, seam.breaker.state.value, _retry_after_seconds(seam.breaker.refusal()))
+            for seam in self._seams.values()
+        )
+
+    def refusal(self, lm: dspy.LM) -> ServiceError | None:
+        """Why a call of ``lm`` would be refused now, or None."""
+        engine = lm.engine
+        return engine.seam.breaker.refusal() if isinstance(engine, SyncSeamEngine) else None
+
+    def reset(self) -> None:
+        """Close every breaker by hand."""
+        for seam in self._seams.values():
+            if seam.breaker.state is not BreakerState.CLOSED:
+                seam.breaker.reset()
+
+    async def warm(self) -> None:
+        """Look up, off the loop, what the models can do, so that no query waits for it."""
+        for engine in self._engines:
+            await asyncio.to_thread(engine.look_up_capabilities)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for engine in self._engines:
+            await asyncio.to_thread(engine.close)
+        for seam in self._seams.values():
+            await seam.aclose()
+
+    def _at_seam(self, lm: dspy.LM, stock: dspy.LM, way: Reach) -> dspy.LM:
+        """``lm`` with engines that go ``way``; ``stock`` is the LM as DSPy would call it."""
+        seam = self._seams.get(way.key)
+        if seam is None:
+            seam = self._seams[way.key] = self._make_seam(lm.model, way.make_transport())
+        sideline = Sideline(way.make_transport)
+        engine = SyncSeamEngine(seam, bridge=self._bridge, sideline=sideline, described_by=stock)
+        self._engines.append(engine)
+        return lm.copy(
+            engine=engine,
+            async_engine=AsyncSeamEngine(seam, bridge=self._bridge),
+            num_retries=0,
+            cache=False,
+            **without_client_settings(lm),
+        )
+
+
+def _with_engine(lm: BaseLM) -> dspy.LM:
+    """``lm`` itself; DSPy's DummyLM is no ``dspy.LM`` but has the engines of one."""
+    if isinstance(lm, dspy.LM):
+        return lm
+    engine = getattr(lm, "_engine_spec", None)
+    if engine is None:
+        kind = type(lm).__name__
+        raise LoadError(f"the program brings a {kind}; only dspy.LM (engine= for one's own) can be served")
+    return dspy.LM(lm.model, engine=engine, async_engine=lm._async_engine_spec, **lm.kwargs)  # noqa: SLF001 - as above
+
+
+@contextmanager
+def _refusing(model: str) -> Iterator[None]:
+    """Within, what DSPy has against a model's settings stops the start with a message."""
+    try:
+        yield
+    except (dspy.LMError, lm15.LM15Error, TypeError, ValueError) as error:
+        raise LoadError(f"the language model {model!r} cannot be served: {error}") from error
+
+
+def _retry_after_seconds(refusal: ServiceError | None) -> float:
+    return 0.0 if refusal is None else refusal.retry_after_seconds or 0.0

@@ -1,0 +1,279 @@
+"""One query from admission to answer. The order of the steps is behaviour (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from agent_service.core.clock import Clock, Deadline
+from agent_service.core.errors import InternalError, MemoryUnavailableError, ServiceError, ShuttingDownError
+from agent_service.core.messages import Answer, Query, Turn
+from agent_service.core.observer import RunStarted
+from agent_service.core.run import Run, RunStoppedError, StopReason
+from agent_service.memory.base import Window
+from agent_service.runtime.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from agent_service.core.observer import Observer
+    from agent_service.core.pool import Lease, Pool
+    from agent_service.memory.base import ConversationStore
+    from agent_service.programs.base import Program, ProgramReply
+
+T = TypeVar("T")
+
+_DRAIN_RETRY_AFTER_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """How queries are carried out.
+
+    Attributes:
+        request_timeout_seconds: the service's limit of one query.
+        commit_reserve_seconds: kept of that limit for storing the turn, at most a tenth of it.
+        context_turns: turns of the conversation that the program is shown.
+        degrade_without_memory: answer without the conversation when it cannot be read, instead of refusing.
+    """
+
+    request_timeout_seconds: float = 30.0
+    commit_reserve_seconds: float = 1.0
+    context_turns: int = 3
+    degrade_without_memory: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.request_timeout_seconds < math.inf:
+            raise ValueError("request_timeout_seconds must be finite and positive")
+        if not self.commit_reserve_seconds >= 0:
+            raise ValueError("commit_reserve_seconds must not be negative")
+        if self.context_turns < 0:
+            raise ValueError("context_turns must not be negative")
+
+
+class Runner:
+    """Answers queries with one program, one pool and one store."""
+
+    def __init__(
+        self,
+        *,
+        program: Program,
+        store: ConversationStore,
+        pool: Pool,
+        clock: Clock,
+        observer: Observer,
+        options: RunnerOptions,
+    ) -> None:
+        self._program = program
+        self._store = store
+        self._pool = pool
+        self._clock = clock
+        self._observer = observer
+        self._options = options
+        self._draining = False
+        self._waited_for: set[Run] = set()
+        self._holding: set[Run] = set()
+        self._working: set[asyncio.Task[Any]] = set()
+        self._lingering: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Runner {len(self._waited_for)} in flight, {self.abandoned} abandoned, {self._pool!r}>"
+
+    @property
+    def abandoned(self) -> int:
+        """Slots held by work that no caller waits for: threads, programs that heed no stop, late commits."""
+        return len(self._holding - self._waited_for)
+
+    async def answer(self, query: Query) -> Answer:
+        """Answer ``query``; see ``Answering.answer``."""
+        run = self._begin(query)
+        record = Record(query, run, program=self._program.spec, observer=self._observer)
+        self._waited_for.add(run)
+        try:
+            answer = await self._admit(query, run)
+        except asyncio.CancelledError:
+            run.stop(StopReason.CALLER_LEFT)
+            record.failed(StopReason.CALLER_LEFT.error())
+            raise
+        except RunStoppedError as stopped:
+            raise record.failed(stopped.reason.error()) from None
+        except ServiceError as error:
+            record.failed(error)
+            raise
+        except Exception as error:
+            raise record.failed(InternalError(), cause=error) from error
+        finally:
+            self._waited_for.discard(run)
+        return record.succeeded(answer)
+
+    def drain(self) -> None:
+        """Refuse new queries from now on; those that wait for a slot are refused too."""
+        self._draining = True
+        self._pool.drain()
+
+    async def drained(self) -> None:
+        """Return when no query is in flight: every slot is back, every turn is stored or given up."""
+        await self._pool.idle()
+
+    async def stored(self) -> None:
+        """Return when every run has ended and its turn is stored or given up; threads are not waited for."""
+        while self._working:
+            await asyncio.wait(set(self._working))
+
+    def stop_all(self) -> None:
+        """Stop every query in flight; their callers are told that the service is shutting down."""
+        for run in list(self._waited_for):
+            run.stop(StopReason.SHUTDOWN)
+
+    def _begin(self, query: Query) -> Run:
+        deadline = Deadline.after(self._clock, self._limit_seconds(query))
+        return Run(
+            request_id=query.request_id,
+            deadline=deadline.earlier_by(self._reserve_seconds(query)),
+            clock=self._clock,
+            observer=self._observer,
+        )
+
+    def _limit_seconds(self, query: Query) -> float:
+        limit_seconds = self._options.request_timeout_seconds
+        return limit_seconds if query.timeout_seconds is None else min(limit_seconds, query.timeout_seconds)
+
+    def _reserve_seconds(self, query: Query) -> float:
+        return min(self._options.commit_reserve_seconds, self._limit_seconds(query) / 10)
+
+    async def _admit(self, query: Query, run: Run) -> Answer:
+        if self._draining:
+            raise ShuttingDownError(retry_after_seconds=_DRAIN_RETRY_AFTER_SECONDS)
+        refusal = self._program.refusal()
+        if refusal is not None:
+            raise refusal
+        lease = await self._pool.lease(run.deadline)
+        self._holding.add(run)
+        work = _owned(self._carry_out(query, run), self._working)
+        work.add_done_callback(lambda _: self._finish(run, lease))
+        return await _outcome(work, run)
+
+    async def _carry_out(self, query: Query, run: Run) -> Answer:
+        """The work itself, in a task of the service's own: it ends when the work ends, whoever listens."""
+        self._observer.observe(RunStarted(run.request_id, self._program.spec.name))
+        with run.stopped_at_deadline():
+            window = await self._remember(query, run)
+            seen = window or Window()
+            turns = tuple(stored.turn for stored in seen.turns)
+            reply = await self._program.run(run, {self._program.spec.question_input: query.question}, turns)
+            run.check()
+            run.complete()
+        turn = self._turn(query, reply)
+        stored = window is not None and await self._commit(query, run, turn, base_seq=seen.last_seq)
+        return Answer(
+            query=query,
+            text=turn.answer,
+            model=reply.model,
+            reasoning_steps=run.reasoning_steps,
+            tools_used=run.tools_used,
+            usage=run.usage,
+            latency_seconds=0.0,
+            stored=stored,
+            degraded=() if window is not None else ("memory",),
+        )
+
+    async def _remember(self, query: Query, run: Run) -> Window | None:
+        """The conversation as the program may see it; None when it cannot be read and need not be."""
+        try:
+            with run.interruptible():
+                return await self._store.read(query.conversation, last_turns=self._options.context_turns)
+        except MemoryUnavailableError:
+            if self._options.degrade_without_memory:
+                return None
+            raise
+
+    def _turn(self, query: Query, reply: ProgramReply) -> Turn:
+        return Turn(
+            turn_id=str(uuid.uuid4()),
+            question=query.question,
+            answer=as_text(reply.outputs[self._program.spec.answer_output]),
+            at_epoch_seconds=self._clock.wall(),
+            model=reply.model,
+            program=self._program.spec.name,
+        )
+
+    async def _commit(self, query: Query, run: Run, turn: Turn, *, base_seq: int) -> bool:
+        """Store the turn, whole; whether it is durably kept when the query's whole limit is over.
+
+        A commit that takes longer goes on and keeps the slot, so that commits cannot pile up.
+        """
+        storing = self._store.commit(query.conversation, turn, base_seq=base_seq)
+        commit: asyncio.Task[Any] = _owned(storing, self._working)
+        run.hold_for(commit)
+        limit_seconds = run.deadline.remaining_seconds() + self._reserve_seconds(query)
+        await self._wait(commit, limit_seconds)
+        if not commit.done():
+            return False
+        try:
+            commit.result()
+        except MemoryUnavailableError:
+            return False
+        return True
+
+    async def _wait(self, task: asyncio.Task[Any], limit_seconds: float) -> None:
+        """Return when ``task`` is done or the time is over."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_later(limit_seconds, partial(over.set_result, None))
+        try:
+            await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+
+    def _finish(self, run: Run, lease: Lease) -> None:
+        """Give the slot back when the work has ended; a thread that works on keeps it."""
+        if run.is_settled:
+            self._release(run, lease)
+        else:
+            _owned(self._release_when_settled(run, lease), self._lingering)
+
+    async def _release_when_settled(self, run: Run, lease: Lease) -> None:
+        await run.settled()
+        self._release(run, lease)
+
+    def _release(self, run: Run, lease: Lease) -> None:
+        self._holding.discard(run)
+        lease.release()
+
+
+def _owned(coroutine: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> asyncio.Task[T]:
+    """A task of the service's own, kept ``among`` others until it is done."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    among.add(task)
+    task.add_done_callback(among.discard)
+    task.add_done_callback(_retrieve)
+    return task
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Look at the outcome, so that it is not reported as forgotten: it was for whoever waited."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _outcome(work: asyncio.Task[Answer], run: Run) -> Answer:
+    """The answer, or the stop's error at once: a caller does not wait for work that lingers."""
+    first: set[asyncio.Future[Any]] = {work, run.when_stopped()}
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    answered = work.done() and not work.cancelled() and work.exception() is None
+    if run.stop_reason is not None and not answered:
+        raise RunStoppedError(run.stop_reason)
+    try:
+        return work.result()
+    except (Exception, RunStoppedError):
+        raise
+    except BaseException as error:  # a cancellation of the work's own, or the panic of an extension
+        raise InternalError from error
+
+
+def as_text(value: object) -> str:
+    """An answer as text that can be stored and sent: halves of surrogate pairs become question marks."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")

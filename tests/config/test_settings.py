@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_service.config import Settings, SettingsError
+from agent_service.config.settings import NOT_SUPPORTED
+
+NO_FILE = Path("/nowhere/.env")
+
+DEFAULTS = {
+    "SERVER_HOST": "0.0.0.0",  # noqa: S104 - nothing is bound here
+    "SERVER_PORT": 3000,
+    "SERVER_WORKERS": 1,
+    "AGENT_PROGRAM": None,
+    "AGENT_TOOLS": (),
+    "AGENT_MODEL": "offline",
+    "AGENT_API_BASE": None,
+    "AGENT_API_KEY": None,
+    "AGENT_POOL_SIZE": 64,
+    "AGENT_POOL_QUEUE": 64,
+    "AGENT_POOL_WAIT_SECS": 2,
+    "AGENT_MAX_RETRIES": 3,
+    "AGENT_MAX_STEPS": 10,
+    "AGENT_REQUEST_TIMEOUT_SECS": 30,
+    "AGENT_LM_TIMEOUT_SECS": 25,
+    "AGENT_TOOL_TIMEOUT_SECS": 20,
+    "AGENT_MAX_QUESTION_CHARS": 32_768,
+    "CIRCUIT_BREAKER_THRESHOLD": 5,
+    "CIRCUIT_BREAKER_TIMEOUT_SECS": 30,
+    "CIRCUIT_BREAKER_SLOW_SECS": 20,
+    "MEMORY_PATH": Path("data/agent-service.db"),
+    "MEMORY_TTL_HOURS": 24,
+    "MEMORY_CONTEXT_TURNS": 3,
+    "MEMORY_MAX_TURNS": 100,
+    "MEMORY_ON_FAILURE": "refuse",
+    "MEMORY_TIMEOUT_SECS": 1,
+    "SHUTDOWN_GRACE_SECS": 30,
+    "LOG_LEVEL": "info",
+}
+"""The defaults of the public contract."""
+
+
+def _load(**environ: str) -> Settings:
+    return Settings.load(environ, dotenv_path=NO_FILE)
+
+
+def _problems(**environ: str) -> dict[str, str]:
+    """What is said of each wrong variable."""
+    with pytest.raises(SettingsError) as raised:
+        _load(**environ)
+    return {problem.name: str(problem) for problem in raised.value.problems}
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    """An empty environment is a working one."""
+    settings = _load()
+    assert {name: getattr(settings, name.lower()) for name in DEFAULTS} == DEFAULTS
+    assert settings.log_format in {"json", "pretty"}
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    """The variable is the field's name in capitals."""
+    settings = _load(SERVER_PORT="0", AGENT_TOOLS="a.b:c, d:e", MEMORY_PATH="/x/y.db", AGENT_PROGRAM="p:q.r")
+    assert (settings.server_port, settings.memory_path) == (0, Path("/x/y.db"))
+    assert (settings.agent_program, settings.agent_tools) == ("p:q.r", ("a.b:c", "d:e"))
+
+
+def test_settings_are_frozen() -> None:
+    """Nothing changes them after the start."""
+    with pytest.raises(ValueError, match="frozen"):
+        _load().server_port = 1  # type: ignore[misc] # that is the point
+
+
+def test_words_may_be_written_in_any_case() -> None:
+    """LOG_LEVEL=INFO is a habit and no mistake."""
+    settings = _load(LOG_LEVEL="WARNING,a.B=Debug", LOG_FORMAT="JSON", MEMORY_ON_FAILURE="Degrade")
+    assert settings.log_levels == {"": "warning", "a.B": "debug"}
+    assert (settings.log_format, settings.memory_on_failure) == ("json", "degrade")
+
+
+@pytest.mark.parametrize(
+    ("environ", "model"),
+    [
+        ({}, "offline"),
+        ({"OPENAI_API_KEY": "sk-1"}, "openai/gpt-4o-mini"),
+        ({"OPENAI_API_KEY": ""}, "offline"),
+        ({"OPENAI_API_KEY": "sk-1", "AGENT_MODEL": "offline"}, "offline"),
+        ({"AGENT_MODEL": "anthropic/claude"}, "anthropic/claude"),
+    ],
+)
+def test_the_model_is_offline_unless_a_provider_is_configured(environ: dict[str, str], model: str) -> None:
+    """A key of OpenAI's is enough; what is named wins."""
+    settings = _load(**environ)
+    assert settings.agent_model == model
+    assert settings.lm_options().chosen is ("AGENT_MODEL" in environ)
+
+
+def test_a_key_or_address_without_a_model_is_refused() -> None:
+    """The offline model would ignore them, and its answers would surprise."""
+    assert _problems(AGENT_API_KEY="k") == {
+        "AGENT_MODEL": "AGENT_MODEL: must be set when AGENT_API_BASE or AGENT_API_KEY is"
+    }
+    assert _load(AGENT_API_KEY="k", AGENT_MODEL="offline").agent_model == "offline"
+
+
+def test_defaults_follow_the_values_they_depend_on() -> None:
+    """Queue as long as the pool is wide; an LM call fails, or is slow, before the query's time is up."""
+    settings = _load(AGENT_POOL_SIZE="7", AGENT_REQUEST_TIMEOUT_SECS="6")
+    assert settings.agent_pool_queue == 7
+    assert settings.agent_lm_timeout_secs == pytest.approx(5)
+    assert settings.circuit_breaker_slow_secs == pytest.approx(4)
+    patient = _load(AGENT_REQUEST_TIMEOUT_SECS="600")
+    assert (patient.agent_lm_timeout_secs, patient.circuit_breaker_slow_secs) == (25, 20)
+
+
+def test_an_lm_call_may_not_outlast_its_query() -> None:
+    """Its own limit would never be reached, and a hanging upstream never be told as failing."""
+    (said,) = _problems(AGENT_LM_TIMEOUT_SECS="60").values()
+    assert said == "AGENT_LM_TIMEOUT_SECS='60': must not exceed AGENT_REQUEST_TIMEOUT_SECS, which is 30"
+
+
+WRONG = {
+    "SERVER_HOST": "a b",
+    "SERVER_PORT": "http",
+    "SERVER_WORKERS": "4",
+    "AGENT_PROGRAM": "no_attribute",
+    "AGENT_TOOLS": "a:b,,c:d",
+    "OPENAI_API_KEY": "ké",
+    "AGENT_MODEL": "my model",
+    "AGENT_API_BASE": "localhost:8000",
+    "AGENT_API_KEY": "secret with blank",
+    "AGENT_POOL_SIZE": "0",
+    "AGENT_POOL_QUEUE": "-1",
+    "AGENT_POOL_WAIT_SECS": "nan",
+    "AGENT_MAX_RETRIES": "many",
+    "AGENT_MAX_STEPS": "1.5",
+    "AGENT_REQUEST_TIMEOUT_SECS": "1e999",
+    "AGENT_LM_TIMEOUT_SECS": "0",
+    "AGENT_TOOL_TIMEOUT_SECS": "-inf",
+    "AGENT_MAX_QUESTION_CHARS": "10000000",
+    "CIRCUIT_BREAKER_THRESHOLD": "0",
+    "CIRCUIT_BREAKER_TIMEOUT_SECS": "0",
+    "CIRCUIT_BREAKER_SLOW_SECS": "x",
+    "MEMORY_TTL_HOURS": "0",
+    "MEMORY_CONTEXT_TURNS": "-1",
+    "MEMORY_MAX_TURNS": "0",
+    "MEMORY_ON_FAILURE": "ignore",
+    "MEMORY_TIMEOUT_SECS": "1h",
+    "SHUTDOWN_GRACE_SECS": "-1",
+    "LOG_FORMAT": "xml",
+    "LOG_LEVEL": "info,=debug",
+}
+
+
+def test_one_message_lists_every_wrong_variable_with_what_is_allowed() -> None:
+    """An operator mends all at once, not one at each start."""
+    said = _problems(**WRONG)
+    assert set(said) == set(WRONG)
+    assert {row.name for row in Settings.table()} - set(said) == {"MEMORY_PATH"}  # any text is a path
+    assert said["SERVER_PORT"] == "SERVER_PORT='http': must be a whole number from 0 to 65535"
+    assert said["AGENT_POOL_WAIT_SECS"] == "AGENT_POOL_WAIT_SECS='nan': must be a number from 0 to 600"
+    assert said["MEMORY_ON_FAILURE"] == "MEMORY_ON_FAILURE='ignore': must be refuse or degrade"
+    assert "run more replicas" in said["SERVER_WORKERS"]
+
+
+def test_secrets_are_masked_in_messages_and_in_repr() -> None:
+    """A key may be wrong or right; it is never shown."""
+    said = _problems(AGENT_API_KEY="secret with blank", AGENT_API_BASE="ftp://user:secret@host")
+    assert "secret" not in "".join(said.values())
+    assert "secret" not in repr(_load(AGENT_API_KEY="secret", AGENT_MODEL="a/b"))
+
+
+@pytest.mark.parametrize("name", NOT_SUPPORTED)
+def test_settings_of_later_versions_are_refused(name: str) -> None:
+    """Memory in Redis, keys or limits that are silently not there would be a wrong promise."""
+    said = _problems(**{name: "redis://user:secret@host/0"})
+    assert said[name].endswith("is not supported by this version")
+    assert "secret" not in said[name]
+
+
+def test_what_is_not_supported_is_listed_beside_what_is_wrong() -> None:
+    """One message for everything."""
+    assert set(_problems(REDIS_URL="redis://host", SERVER_PORT="x")) == {"REDIS_URL", "SERVER_PORT"}
+    assert set(_problems(REDIS_URL="redis://host", AGENT_LM_TIMEOUT_SECS="60")) == {
+        "REDIS_URL",
+        "AGENT_LM_TIMEOUT_SECS",
+    }
+
+
+@given(st.sampled_from([row.name for row in Settings.table()]), st.text(max_size=20))
+def test_any_value_is_either_taken_or_told(name: str, value: str) -> None:
+    """No value ends in another error, and no number that is taken is infinite."""
+    try:
+        settings = _load(**{name: value})
+    except SettingsError as error:
+        assert error.problems  # noqa: PT017 - either end is right
+    else:
+        taken = getattr(settings, name.lower())
+        assert not isinstance(taken, float) or math.isfinite(taken)
+
+
+def test_the_options_of_the_parts_come_from_the_settings() -> None:
+    """Settings only compose; each part checks its own options."""
+    settings = _load(
+        AGENT_MODEL="a/b",
+        AGENT_API_BASE="http://host/v1",
+        AGENT_API_KEY="key",
+        AGENT_POOL_SIZE="2000",
+        AGENT_POOL_QUEUE="5",
+        AGENT_POOL_WAIT_SECS="0.5",
+        AGENT_MAX_RETRIES="1",
+        AGENT_MAX_STEPS="4",
+        AGENT_REQUEST_TIMEOUT_SECS="60",
+        AGENT_LM_TIMEOUT_SECS="50",
+        AGENT_TOOL_TIMEOUT_SECS="8",
+        AGENT_PROGRAM="p:q",
+        AGENT_TOOLS="t:u",
+        CIRCUIT_BREAKER_THRESHOLD="3",
+        CIRCUIT_BREAKER_TIMEOUT_SECS="9",
+        CIRCUIT_BREAKER_SLOW_SECS="7",
+        MEMORY_TTL_HOURS="2",
+        MEMORY_MAX_TURNS="6",
+    )
+    pool, breaker, store = settings.pool_options(), settings.breaker_options(), settings.store_options()
+    lm, program = settings.lm_options(), settings.program_options()
+    assert (pool.size, pool.queue_limit, pool.wait_seconds) == (2000, 5, 0.5)
+    assert (breaker.failure_threshold, breaker.open_seconds, breaker.slow_call_seconds) == (3, 9, 7)
+    assert (store.ttl_seconds, store.max_turns) == (7200, 6)
+    assert (lm.model, lm.api_base, lm.api_key) == ("a/b", "http://host/v1", "key")
+    assert (lm.max_retries, lm.call_timeout_seconds, lm.max_connections) == (1, 50, 2000)
+    assert (program.program, program.tools, program.max_steps) == ("p:q", ("t:u",), 4)
+    assert (program.tool_timeout_seconds, program.threads) == (8, 2000)
+
+
+def test_a_probe_of_the_breaker_may_take_as_long_as_any_call() -> None:
+    """Its lease would otherwise end before the call can, and a slow upstream never be found well again."""
+    patient = _load(AGENT_REQUEST_TIMEOUT_SECS="100", AGENT_LM_TIMEOUT_SECS="90")
+    assert patient.breaker_options().probe_lease_seconds == 90

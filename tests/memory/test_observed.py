@@ -1,0 +1,221 @@
+"""Each call of a store is told and has an end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from agent_service.core.errors import MemoryUnavailableError
+from agent_service.core.messages import ConversationId, StoredTurn, Turn
+from agent_service.core.observer import StoreOperationFinished
+from agent_service.memory.base import Page, Window
+from agent_service.memory.observed import ObservedStore
+from agent_service.testing import FakeClock, FakeTimer, RecordingObserver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+_T = TypeVar("_T")
+
+HERE = ConversationId("user")
+TURN = Turn("t1", "q", "a", 0.0)
+STORED = StoredTurn(TURN, 1, 0)
+
+
+class _SlowStore:
+    """A store whose calls end when the test says so."""
+
+    backend = "slow"
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+        self.fails_with: Exception | None = None
+        self.started = self.closed = False
+        self.ended: list[str] = []
+        self.cancelled: list[str] = []
+
+    def __repr__(self) -> str:
+        return "<slow>"
+
+    async def _end(self, operation: str, result: _T) -> _T:
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(operation)
+            raise
+        self.ended.append(operation)
+        if self.fails_with is not None:
+            raise self.fails_with
+        return result
+
+    async def start(self) -> None:
+        self.started = True
+
+    async def close(self) -> None:
+        self.may_end.set()
+        self.closed = True
+
+    async def ping(self) -> None:
+        await self._end("ping", None)
+
+    async def read(self, conversation: ConversationId, *, last_turns: int) -> Window:
+        return await self._end("read", Window((STORED,) * last_turns, 1))
+
+    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
+        return await self._end("commit", StoredTurn(turn, 1, base_seq))
+
+    async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
+        return await self._end("page", Page((STORED,) * limit, before_seq))
+
+    async def erase(self, user_id: str, session_id: str | None = None) -> int:
+        return await self._end("erase", 1 if session_id is None else 2)
+
+
+class _CountingClock(FakeClock):
+    """Counts the scheduled calls that were made."""
+
+    made = 0
+
+    def call_later(self, delay_seconds: float, callback: Callable[[], None]) -> FakeTimer:
+        def count() -> None:
+            self.made += 1
+            callback()
+
+        return super().call_later(delay_seconds, count)
+
+
+class _Room:
+    """The store under test with its surroundings."""
+
+    def __init__(self) -> None:
+        self.clock = _CountingClock()
+        self.slow = _SlowStore()
+        self.observer = RecordingObserver()
+        self.store = ObservedStore(self.slow, observer=self.observer, clock=self.clock, timeout_seconds=1.0)
+
+    def told(self) -> list[tuple[str, str, str, float]]:
+        events = self.observer.of(StoreOperationFinished)
+        return [(event.backend, event.operation, event.outcome, event.latency_seconds) for event in events]
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[_Room]:
+    """A fresh one for each test; whatever asyncio complains of (lost errors, broken callbacks) fails it."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    yield _Room()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert complaints == []
+
+
+async def _begin(call: Awaitable[_T]) -> asyncio.Future[_T]:
+    """Let ``call`` run up to where it waits."""
+    task = asyncio.ensure_future(call)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return task
+
+
+CALLS: dict[str, tuple[Callable[[ObservedStore], Awaitable[object]], object]] = {
+    "ping": (lambda store: store.ping(), None),
+    "read": (lambda store: store.read(HERE, last_turns=2), Window((STORED, STORED), 1)),
+    "commit": (lambda store: store.commit(HERE, TURN, base_seq=4), StoredTurn(TURN, 1, 4)),
+    "page": (lambda store: store.page(HERE, limit=1, before_seq=5), Page((STORED,), 5)),
+    "erase": (lambda store: store.erase("u", "s"), 2),
+}
+
+
+@pytest.mark.parametrize("operation", CALLS)
+async def test_a_call_that_succeeds_is_passed_through_and_told(room: _Room, operation: str) -> None:
+    """Arguments and results are the store's own; one event says how long it took."""
+    call, expected = CALLS[operation]
+
+    pending = await _begin(call(room.store))
+    room.clock.advance(0.25)
+    room.slow.may_end.set()
+
+    assert await pending == expected
+    assert room.told() == [("slow", operation, "success", 0.25)]
+
+
+@pytest.mark.parametrize("operation", CALLS)
+async def test_a_call_that_fails_raises_the_stores_error(room: _Room, operation: str) -> None:
+    """The error comes through untouched and is told as such."""
+    room.slow.fails_with = MemoryUnavailableError()
+    room.slow.may_end.set()
+
+    with pytest.raises(MemoryUnavailableError) as raised:
+        await CALLS[operation][0](room.store)
+
+    assert raised.value is room.slow.fails_with
+    assert room.told() == [("slow", operation, "error", 0.0)]
+
+
+@pytest.mark.parametrize("operation", [name for name in CALLS if name != "commit"])
+async def test_a_call_past_its_limit_is_ended(room: _Room, operation: str) -> None:
+    """At timeout_seconds the caller is told and the store's own call is cancelled."""
+    pending = await _begin(CALLS[operation][0](room.store))
+
+    room.clock.advance(1.0)
+    with pytest.raises(MemoryUnavailableError, match="in time"):
+        await pending
+    await asyncio.sleep(0)
+
+    assert room.slow.cancelled == [operation]
+    assert room.told() == [("slow", operation, "timeout", 1.0)]
+
+
+@pytest.mark.parametrize("error", [None, MemoryUnavailableError()])
+async def test_a_commit_past_its_limit_goes_on(room: _Room, error: Exception | None) -> None:
+    """The caller is told in time, the turn is stored whole or not at all; a late failure disturbs nobody."""
+    room.slow.fails_with = error
+    pending = await _begin(room.store.commit(HERE, TURN, base_seq=0))
+    room.clock.advance(1.0)
+    with pytest.raises(MemoryUnavailableError, match="in time"):
+        await pending
+    assert repr(room.store) == "<ObservedStore 1 calls on <slow>>"
+
+    await room.store.close()
+
+    assert room.slow.ended == ["commit"]
+    assert room.told() == [("slow", "commit", "timeout", 1.0)]
+    assert repr(room.store) == "<ObservedStore 0 calls on <slow>>"
+
+
+@pytest.mark.parametrize(("operation", "ended"), [("commit", ["commit"]), ("read", [])])
+async def test_a_cancelled_caller_ends_reads_and_not_commits(
+    room: _Room, operation: str, ended: list[str]
+) -> None:
+    """Cancellation is no outcome: a read ends with its caller, a commit goes on, neither is told."""
+    pending = await _begin(CALLS[operation][0](room.store))
+
+    pending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pending
+    await room.store.close()
+
+    assert room.slow.ended == ended
+    assert room.told() == []
+
+
+async def test_no_timer_outlives_its_call(room: _Room) -> None:
+    """The limit of a finished call does not wait on for nothing: under load timers would pile up."""
+    room.slow.may_end.set()
+    await room.store.ping()
+
+    room.clock.advance(10.0)
+
+    assert room.clock.made == 0
+
+
+async def test_start_and_close_are_the_stores_own(room: _Room) -> None:
+    """The decorator adds nothing to the store's life, and goes by its name."""
+    await room.store.start()
+    await room.store.close()
+
+    assert (room.slow.started, room.slow.closed) == (True, True)
+    assert room.store.backend == "slow"

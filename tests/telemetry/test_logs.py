@@ -146,7 +146,7 @@ def test_configuring_twice_writes_each_line_once(log_to: LogTo) -> None:
 def test_copies_of_a_message_are_left_out(log_to: LogTo) -> None:
     """The one that uvicorn sends along, and those that another formatter leaves on the record."""
     stream = log_to(format="json")
-    logger, other = logging.getLogger("uvicorn.error"), logging.StreamHandler(io.StringIO())
+    logger, other = logging.getLogger("a.library.that.adds.fields"), logging.StreamHandler(io.StringIO())
     other.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(other)
     logger.info("up", extra={"color_message": "\x1b[1mup"})

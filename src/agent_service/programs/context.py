@@ -23,7 +23,8 @@ def running(run: Run, lm: object) -> AbstractContextManager[None]:
     settings: dict[str, object] = {
         _RUN: run,
         "disable_history": True,
-        "trace": None,
+        # Not None: DSPy's BestOfN and Refine write to it. This one ends with the run.
+        "trace": [],
         "track_usage": False,
         "warn_on_type_mismatch": False,
     }

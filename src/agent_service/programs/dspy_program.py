@@ -106,7 +106,7 @@ class DspyProgram(Program):
             outputs = self._outputs(await self._predict(run, arguments))
         except (RunStoppedError, ServiceError):
             raise
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             _raise_if_stopped(run, error)
@@ -154,6 +154,6 @@ def _raise_if_stopped(run: Run, error: BaseException | None = None) -> None:
 
 
 def _is_cancelled() -> bool:
-    """Whether the current task was cancelled from outside; Python 3.10 cannot tell, so there it counts as one."""
+    """Whether the current task was cancelled from outside. Python 3.10 cannot tell; there it counts so."""
     cancelling = getattr(asyncio.current_task(), "cancelling", None)
     return cancelling is None or cancelling() > 0

@@ -119,7 +119,7 @@ def _own_parameters(module: dspy.Module) -> tuple[dict[str, Any], set[str]]:
 
 
 def _type_of(parameter: inspect.Parameter, method: Any) -> Any:
-    """The type behind an annotation, which may be written as text; text is what is meant where it says nothing."""
+    """The type behind an annotation, which may be written as text. Where there is none, a text is meant."""
     if parameter.annotation is parameter.empty:
         return str
     alone = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})

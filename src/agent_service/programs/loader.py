@@ -85,7 +85,9 @@ def _make(path: str, factory: Callable[..., Any]) -> Any:
 
 def _needed(factory: Callable[..., Any]) -> list[str]:
     """Parameters without a default. A class is asked for its ``__init__``: DSPy's metaclass hides it."""
-    called = functools.partial(factory.__init__, None) if isinstance(factory, type) else factory
+    called = factory
+    if isinstance(factory, type):
+        called = functools.partial(factory.__init__, None)  # type: ignore[misc] # of this very class; never called
     return [
         name
         for name, parameter in inspect.signature(called).parameters.items()

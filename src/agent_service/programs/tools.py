@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from agent_service.programs.threads import LoopBridge, WorkThreads
 
 _MAX_MESSAGE_CHARS = 500
+_ENDS_OF_PROCESS = (SystemExit, KeyboardInterrupt)
+"""What asyncio raises out of the event loop, which would be the end of the whole service."""
 _PATH = re.compile(r"file:/+[\w.\-/]+|(?<![\w/:.])(?:/|[A-Za-z]:\\)[\w.\-]+(?:[/\\][\w.\-]+)+")
 
 
@@ -77,7 +79,7 @@ class ToolSeam:
     async def _acall(
         self, run: Run, tool: dspy.Tool, arguments: dict[str, Any], *, home: asyncio.AbstractEventLoop | None
     ) -> Any:
-        """On the service's loop, where a stop reaches it; ``home`` is the caller's loop when it is another."""
+        """On the service's loop, where a stop reaches it; ``home`` is the caller's if that is another."""
         with _Step(run, tool.name or "tool") as step:
             try:
                 with run.interruptible(self._timeout_seconds):
@@ -163,12 +165,12 @@ class _Step:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if kind is not None and self.outcome == "success":
-            self.outcome = "error" if issubclass(kind, (Exception, SystemExit)) else "stopped"
+            self.outcome = "error" if issubclass(kind, (Exception, *_ENDS_OF_PROCESS)) else "stopped"
         latency_seconds = self._run.clock.monotonic() - self._started
         event = ToolFinished(self._run.request_id, self._tool, self._number, self.outcome, latency_seconds)
         self._run.emit(event)
-        if isinstance(error, SystemExit):
-            raise RuntimeError("it tried to end the process") from error
+        if isinstance(error, _ENDS_OF_PROCESS):
+            raise RuntimeError("it tried to end the process") from error  # noqa: TRY004 - no argument's type is wrong
 
 
 def observation(tool: str | None, error: Exception) -> str:

@@ -7,11 +7,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dspy import lm15
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     import dspy
-    from dspy import lm15
     from typing_extensions import Self
 
     from agent_service.programs.lm.seam import LMSeam, Transport
@@ -30,6 +31,11 @@ class AsyncSeamEngine:
         if self._bridge.on_service_loop():
             return await self._seam.complete(request)
         return await self._bridge.wait_from_another_loop(self._seam.complete(request))
+
+    async def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
+        """The same in events, all at the end, for programs that use DSPy's ``streamify`` themselves."""
+        for event in lm15.response_to_events(await self.complete(request)):
+            yield event
 
     async def aclose(self) -> None:
         """Nothing: the service owns the seam."""
@@ -70,6 +76,10 @@ class SyncSeamEngine:
         if self._bridge.on_service_loop():
             return self._sideline.complete(self.seam, request)
         return self._bridge.wait(self.seam.complete(request))
+
+    def stream(self, request: lm15.Request) -> Iterator[lm15.StreamEvent]:
+        """The same in events; see ``AsyncSeamEngine.stream``."""
+        yield from lm15.response_to_events(self.complete(request))
 
     def close(self) -> None:
         """End the loop of its own, if there was need of one; the service owns the seam."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -119,9 +120,9 @@ def _timeouts(clients: Mapping[str, Any], options: LMOptions) -> lm15.Timeouts:
     return timeouts_for(clients.get("timeout")) or ours
 
 
-def _fingerprint(value: object) -> int:
+def _fingerprint(value: Any) -> int:
     """Tells two settings apart without showing them."""
-    return hash(repr(value) if value.__hash__ is None else value)
+    return hash(value if isinstance(value, Hashable) else repr(value))
 
 
 def _litellm(lm: dspy.LM, clients: dict[str, Any], options: LMOptions) -> Transport:

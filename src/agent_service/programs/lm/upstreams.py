@@ -74,14 +74,15 @@ class Upstreams:
             LoadError: when it cannot be brought there.
         """
         engine = getattr(lm, "engine", None)
-        at_seam = isinstance(engine, SyncSeamEngine)
-        if at_seam and engine.seam in self._seams.values():
+        if isinstance(engine, SyncSeamEngine) and engine.seam in self._seams.values():
             return lm
         if id(lm) not in self._taken:
-            stock = engine.described_by if at_seam else _with_engine(lm)
+            own = _with_engine(lm)
+            # At the seam of an earlier service: the way is that of the LM as it was before.
+            stock = engine.described_by if isinstance(engine, SyncSeamEngine) else own
             with _refusing(lm.model):
                 way = reach(stock, self._options)
-            self._taken[id(lm)] = lm, self._at_seam(lm if at_seam else stock, stock, way)
+            self._taken[id(lm)] = lm, self._at_seam(own, stock, way)
         return self._taken[id(lm)][1]
 
     def standing(self) -> tuple[Upstream, ...]:

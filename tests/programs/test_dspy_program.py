@@ -1,0 +1,405 @@
+"""Serving a module: what reaches it, what comes back, what stays of a query, and what errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dspy
+import pytest
+from dspy import lm15
+from dspy.clients.base_lm import GLOBAL_HISTORY
+
+from agent_service.core.breaker import BreakerOptions
+from agent_service.core.errors import (
+    CircuitBreakerOpenError,
+    ContextTooLongError,
+    InternalError,
+    MisconfiguredError,
+    ServiceError,
+    UpstreamError,
+    UpstreamRateLimitedError,
+)
+from agent_service.core.messages import Turn, Usage
+from agent_service.core.observer import LMCallFinished, ToolFinished
+from agent_service.programs.base import Upstream
+from agent_service.programs.dspy_program import has_aforward
+from tests.programs.conftest import MODEL, said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.programs.conftest import Serving
+
+QA = "question -> answer"
+FOUR = said(answer="4")
+
+
+class Program(dspy.Module):  # type: ignore[misc] # DSPy has no types
+    """A module of a test's own around one predictor."""
+
+    def __init__(self, body: Callable[..., Any], signature: str = QA) -> None:
+        super().__init__()
+        self.answer = dspy.Predict(signature)
+        self.body = body
+
+
+class Sync(Program):
+    """One that knows only ``forward``."""
+
+    def forward(self, question: str) -> Any:
+        """What the test says."""
+        return self.body(self, question)
+
+
+class Async(Program):
+    """One that knows only ``aforward``."""
+
+    async def aforward(self, question: str) -> Any:
+        """What the test says."""
+        return await self.body(self, question)
+
+
+def step(tool: str, **arguments: Any) -> str:
+    """One step of a ReAct agent."""
+    shown = repr(arguments).replace("'", '"')
+    return said(next_thought="so", next_tool_name=tool, next_tool_args=shown)
+
+
+async def test_an_agent_s_answer(serve: Serving) -> None:
+    """The whole path of an agent: steps, tools, answer, usage, events."""
+
+    def double(number: int) -> int:
+        """Double it."""
+        return 2 * number
+
+    agent = dspy.ReAct(QA, tools=[double])
+    served = await serve(agent, step("double", number=2), step("finish"), said(reasoning="2+2", answer="4"))
+    run = served.new_run()
+    reply = await served.ask(run=run)
+
+    assert reply.outputs == {"answer": "4"}
+    assert reply.model == MODEL
+    assert run.tools_used == ("double",)
+    assert run.usage == Usage(prompt_tokens=30, completion_tokens=15, lm_calls=3)
+    assert [event.outcome for event in served.observer.of(ToolFinished)] == ["success"]
+    assert [event.outcome for event in served.observer.of(LMCallFinished)] == ["success"] * 3
+    assert "observation_0 ## ]]\\n4" in str(served.transport.requests[1])
+
+
+async def test_a_failing_tool_is_told_to_the_agent_without_internals(serve: Serving) -> None:
+    """The agent goes on with kind and message; no path and no traceback reaches the model."""
+
+    def look(name: str) -> str:
+        """Look a file up."""
+        return Path(f"/srv/secrets/{name}").read_text(encoding="utf-8")
+
+    agent = dspy.ReAct(QA, tools=[look])
+    served = await serve(agent, step("look", name="x"), step("finish"), said(reasoning="gone", answer="no"))
+    assert await served.answer() == "no"
+    prompt = str(served.transport.requests[1])
+    assert "Execution error in look: FileNotFoundError" in prompt
+    assert "[path]" in prompt
+    assert "/srv" not in prompt
+    assert "Traceback" not in prompt
+
+
+async def test_a_module_without_an_async_side_works_in_a_thread(serve: Serving) -> None:
+    """Its calls go by the service's loop, its run goes along."""
+
+    def body(module: Program, question: str) -> Any:
+        assert threading.current_thread().name.startswith("program")
+        return module.answer(question=question)
+
+    served = await serve(Sync(body), FOUR)
+    assert await served.answer() == "4"
+    assert served.transport.loops == [asyncio.get_running_loop()]
+    assert served.observer.of(LMCallFinished)[0].request_id == "r1"
+
+
+async def test_an_async_module_works_on_the_loop(serve: Serving) -> None:
+    """No thread is taken."""
+
+    async def body(module: Program, question: str) -> Any:
+        assert threading.current_thread() is threading.main_thread()
+        return await module.answer.acall(question=question)
+
+    served = await serve(Async(body), FOUR)
+    assert await served.answer() == "4"
+
+
+async def test_an_async_module_may_call_its_predictors_synchronously(serve: Serving) -> None:
+    """It blocks the loop, as it asked to, and gets its answer."""
+
+    async def body(module: Program, question: str) -> Any:
+        return module.answer(question=question)
+
+    served = await serve(Async(body), FOUR)
+    assert await served.answer() == "4"
+
+
+@pytest.mark.parametrize("name", ["config", "lm", "demos", "signature", "max_iters", "prediction", "_trace"])
+async def test_privileged_arguments_never_reach_a_module(serve: Serving, name: str) -> None:
+    """DSPy takes an address for the key from ``config``: inputs are the signature's and no others."""
+    seen: list[dict[str, Any]] = []
+
+    class Spy(dspy.Predict):  # type: ignore[misc] # DSPy has no types
+        async def aforward(self, **arguments: Any) -> Any:
+            seen.append(dict(arguments))
+            return await super().aforward(**arguments)
+
+    served = await serve(Spy(QA), FOUR)
+    reply = await served.ask(inputs={name: {"api_base": "http://evil/v1"}, "extra": 1})
+    assert reply.outputs == {"answer": "4"}
+    assert seen == [{"question": "What is 2+2?"}]
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("conversation, question -> answer", "User: Who?\\nAssistant: I."),
+        ("conversation: list, question -> answer", '{"role": "user", "content": "Who?"}'),
+        ("history: dspy.History, question -> answer", "[[ ## answer ## ]]\\nI."),
+    ],
+)
+async def test_the_conversation_is_shown_as_the_program_declares_it(
+    serve: Serving, module: str, expected: str
+) -> None:
+    """As text, as messages, or as DSPy's own History; a caller cannot fill it."""
+    served = await serve(dspy.Predict(module), FOUR)
+    turns = [Turn("t1", "Who?", "I.", 0.0)]
+    await served.ask(conversation=turns, inputs={"conversation": "forged", "history": "forged"})
+    prompt = str(served.transport.requests)
+    assert expected in prompt
+    assert "forged" not in prompt
+
+
+async def test_generation_settings_of_predictors_and_lm_are_sent(serve: Serving) -> None:
+    """The author's temperature is the author's."""
+    served = await serve(
+        dspy.Predict(QA, max_tokens=7), FOUR, lm_settings={"temperature": 0.3, "stop": ["x"]}
+    )
+    await served.ask()
+    config = served.transport.requests[0].config
+    assert (config.temperature, config.max_tokens, tuple(config.stop)) == (0.3, 7, ("x",))
+
+
+async def test_the_same_question_twice_is_two_calls(serve: Serving) -> None:
+    """DSPy's response cache is off: an answer belongs to who asked, when it was asked."""
+    served = await serve(dspy.Predict(QA), FOUR, said(answer="vier"))
+    assert [await served.answer(), await served.answer()] == ["4", "vier"]
+
+
+@pytest.mark.parametrize("kind", [Sync, Async])
+async def test_nothing_of_a_query_stays(serve: Serving, kind: type[Program]) -> None:
+    """No history of DSPy's, no trace: memory does not grow and nobody's words are kept."""
+
+    def body(module: Program, question: str) -> Any:
+        return module.answer(question=question)
+
+    async def abody(module: Program, question: str) -> Any:
+        return await module.answer.acall(question=question)
+
+    module = kind(body if kind is Sync else abody)
+    served = await serve(module, FOUR)
+    kept_before = len(GLOBAL_HISTORY), len(dspy.settings.trace)
+    for number in range(50):
+        await served.ask(f"question {number}")
+    lm = served.program._lm  # noqa: SLF001 - only its history is looked at
+    assert (len(GLOBAL_HISTORY), len(dspy.settings.trace)) == kept_before
+    assert (module.history, module.answer.history, module.answer.traces, lm.history) == ([], [], [], [])
+
+
+async def test_queries_at_once_do_not_mix(serve: Serving) -> None:
+    """One module serves all; each query gets its own answer and its own counts."""
+
+    async def body(module: Program, question: str) -> Any:
+        await asyncio.sleep(0)
+        await module.answer.acall(question=question)
+        return dspy.Prediction(answer=question)
+
+    served = await serve(Async(body), FOUR)
+    runs = [served.new_run() for _ in range(20)]
+    replies = await asyncio.gather(*(served.ask(str(n), run=run) for n, run in enumerate(runs)))
+    assert [reply.outputs["answer"] for reply in replies] == [str(n) for n in range(20)]
+    assert {run.usage.lm_calls for run in runs} == {1}
+
+
+def recurse() -> Any:
+    """Until the stack ends."""
+    return recurse()
+
+
+LEAVE: list[Callable[[], Any]] = [
+    lambda: sys.exit(3),
+    lambda: next(iter(())),
+    lambda: int("x"),
+    recurse,
+    lambda: (_ for _ in ()).throw(asyncio.CancelledError),
+]
+
+
+@pytest.mark.parametrize("kind", [Sync, Async])
+@pytest.mark.parametrize("leave", LEAVE, ids=["exit", "stop-iteration", "value", "recursion", "cancelled"])
+async def test_a_program_s_bug_is_an_internal_error(
+    serve: Serving, kind: type[Program], leave: Callable[[], Any]
+) -> None:
+    """Whatever a program raises, the service goes on and the caller gets an error; the cause stays inside."""
+
+    def body(_: Program, __: str) -> Any:
+        return leave()
+
+    async def abody(_: Program, __: str) -> Any:
+        return leave()
+
+    served = await serve(kind(body if kind is Sync else abody), FOUR)
+    if sys.version_info < (3, 11) and leave is LEAVE[-1]:
+        pytest.skip("Python 3.10 cannot tell whose a cancellation is")
+    with pytest.raises(InternalError) as failed:
+        await served.ask()
+    assert failed.value.__cause__ is not None
+    assert failed.value.detail == "The program failed on this question."
+
+
+async def test_a_tool_of_a_sync_program_cannot_end_the_service(serve: Serving) -> None:
+    """A ``sys.exit`` that crosses the loop on its way to the thread must not end the loop."""
+
+    def leave() -> None:
+        sys.exit(3)
+
+    def body(module: Any, _: str) -> Any:
+        module.tool()
+
+    module = Sync(body)
+    module.tool = dspy.Tool(leave)
+    served = await serve(module, FOUR)
+    with pytest.raises(InternalError):
+        await served.ask()
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [None, "4", 4, dspy.Prediction(other="4"), {"other": "4"}],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_program_that_returns_no_answer_failed(serve: Serving, returned: Any) -> None:
+    """It is our error and not a half-empty response."""
+
+    async def body(_: Program, __: str) -> Any:
+        return returned
+
+    served = await serve(Async(body), FOUR)
+    with pytest.raises(InternalError):
+        await served.ask()
+
+
+async def test_an_output_may_be_called_as_a_method_of_dspy_s_is(serve: Serving) -> None:
+    """``labels`` or ``items`` are fields like any other."""
+    served = await serve(
+        dspy.Predict("question -> answer, labels: list[str]"), said(answer="4", labels='["a"]')
+    )
+    assert (await served.ask()).outputs == {"answer": "4", "labels": ["a"]}
+
+
+async def test_a_mapping_is_an_answer_and_a_missing_side_output_is_left_out(serve: Serving) -> None:
+    """Only the answer itself is indispensable."""
+
+    async def body(_: Program, __: str) -> Any:
+        return {"answer": "4"}
+
+    served = await serve(Async(body, "question -> reasoning, answer"), FOUR)
+    assert (await served.ask()).outputs == {"answer": "4"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "meaning"),
+    [
+        (lm15.ServerError("x", status=500), UpstreamError),
+        (lm15.TransportError("x"), UpstreamError),
+        (lm15.TimeoutError("x", status=504), UpstreamError),
+        (lm15.RateLimitError("x", status=429, retry_after=9.0), UpstreamRateLimitedError),
+        (lm15.AuthError("x", status=401), MisconfiguredError),
+        (lm15.BillingError("x", status=402), MisconfiguredError),
+        (lm15.UnsupportedModelError("x", status=404), MisconfiguredError),
+        (lm15.ContextLengthError("x", status=400), ContextTooLongError),
+        (KeyError("x"), InternalError),
+        ("complete nonsense", UpstreamError),
+    ],
+)
+@pytest.mark.parametrize("agent", [True, False])
+async def test_a_failing_model_has_a_meaning(
+    serve: Serving, reply: Any, meaning: type[ServiceError], agent: bool
+) -> None:
+    """Through adapter and agent alike the caller learns whose fault it was."""
+    module = dspy.ReAct(QA, tools=[]) if agent else dspy.Predict(QA)
+    served = await serve(module, reply)
+    with pytest.raises(ServiceError) as failed:
+        await served.ask()
+    assert type(failed.value) is meaning
+    assert failed.value.retry_after_seconds == (9.0 if meaning is UpstreamRateLimitedError else None)
+
+
+async def test_an_open_breaker_is_told_before_and_during_a_query(serve: Serving) -> None:
+    """Nobody queues for a call that cannot happen; who is past that gate is refused at the seam."""
+    down = lm15.ServerError("x", status=500)
+    served = await serve(dspy.Predict(QA), down, breaker=BreakerOptions(failure_threshold=1))
+    assert served.program.refusal() is None
+    with pytest.raises(UpstreamError):
+        await served.ask()
+
+    assert isinstance(served.program.refusal(), CircuitBreakerOpenError)
+    assert [(upstream.name, upstream.state) for upstream in served.program.upstreams()] == [(MODEL, "open")]
+    with pytest.raises(CircuitBreakerOpenError) as refused:
+        await served.ask()
+    assert refused.value.retry_after_seconds is not None
+    assert len(served.transport.requests) == 1
+
+    served.program.reset_upstreams()
+    assert served.program.upstreams() == (Upstream(MODEL),)
+
+
+class OverridesForward(dspy.Predict):  # type: ignore[misc] # DSPy has no types
+    """A subclass of DSPy's that changes only the sync side."""
+
+    def forward(self, **_: Any) -> Any:
+        """Not what ``aforward`` would do."""
+        return dspy.Prediction(answer="mine")
+
+
+def test_which_modules_have_an_async_side() -> None:
+    """One that is inherited past the module's own ``forward`` is not its own."""
+    assert has_aforward(dspy.Predict(QA))
+    assert has_aforward(dspy.ReAct(QA, tools=[]))
+    assert has_aforward(Async(print))
+    assert not has_aforward(Sync(print))
+    assert not has_aforward(OverridesForward(QA))
+    assert not has_aforward(dspy.RLM(QA))
+
+
+@pytest.mark.filterwarnings("ignore:CodeAct is deprecated:DeprecationWarning")
+def test_codeact_has_no_async_side() -> None:
+    """It inherits one that cannot work."""
+    assert not has_aforward(dspy.CodeAct(QA, tools=[recurse]))
+
+
+async def test_a_subclass_s_own_forward_is_what_runs(serve: Serving) -> None:
+    """Not the async side of the class it was made from."""
+    served = await serve(OverridesForward(QA), FOUR)
+    assert await served.answer() == "mine"
+
+
+async def test_the_warm_up_leaves_no_trace(
+    serve: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call of a real model, no cache on disk, nothing counted."""
+    looked_up: list[object] = []
+    monkeypatch.setattr(dspy.cache, "get", lambda *args, **_: looked_up.append(args))
+    served = await serve(dspy.Predict("conversation, question -> answer"), FOUR)
+    served.program._warm_up = {"conversation": "(nothing yet)", "question": "What is 2+2?"}  # noqa: SLF001 - set by the constructor elsewhere
+    await served.program.start()
+    assert looked_up == []
+    assert served.transport.requests == []
+    assert served.observer.events == []

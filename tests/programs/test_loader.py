@@ -1,0 +1,134 @@
+"""From an import string to a module; what cannot be served is refused in words for the operator."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from typing import TYPE_CHECKING
+
+import dspy
+import pytest
+
+from agent_service.programs.loader import LoadError, load_module, load_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SOURCE = """
+import dspy
+
+class Needy(dspy.Module):
+    def __init__(self, depth):
+        super().__init__()
+
+class Kind(dspy.Module):
+    def __init__(self, depth=3, *rest, **options):
+        super().__init__()
+        self.depth = depth
+
+class Nest:
+    inner = dspy.Predict("question -> answer")
+
+instance = dspy.Predict("question -> answer")
+number = 7
+def factory(): return dspy.ChainOfThought("question -> answer")
+def needy(key): return instance
+def wrong(): return "text"
+def broken(): raise RuntimeError("no database")
+def leaving(): raise SystemExit(3)
+def look_up(word: str) -> str: return word
+def unreadable(x: "Nowhere"): return x
+tool = dspy.Tool(look_up, name="other")
+"""
+_names = (f"served_{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Writes a module into the working directory and gives its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(source: str) -> str:
+        name = next(_names)
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+        return name
+
+    return write
+
+
+def test_an_instance_a_class_and_a_factory(module: Callable[[str], str]) -> None:
+    """All three ways to name a program; the working directory is looked into without installing anything."""
+    name = module(SOURCE)
+    assert isinstance(load_module(f"{name}:instance"), dspy.Predict)
+    assert load_module(f"{name}:instance") is load_module(f"{name}:instance")
+    assert load_module(f"{name}:Kind").depth == 3
+    assert isinstance(load_module(f"{name}:factory"), dspy.ChainOfThought)
+    assert isinstance(load_module(f"{name}:Nest.inner"), dspy.Predict)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "says"),
+    [
+        ("number", "is a int, not a dspy.Module"),
+        ("absent", "has no attribute absent"),
+        ("Nest.absent", "has no attribute Nest.absent"),
+        ("Needy", "needs arguments (depth)"),
+        ("needy", "needs arguments (key)"),
+        ("wrong", "made a str, not a dspy.Module"),
+        ("broken", "failed: RuntimeError: no database"),
+        ("leaving", "failed: SystemExit: 3"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(module: Callable[[str], str], attribute: str, says: str) -> None:
+    """The message names the path and what is wrong with it."""
+    name = module(SOURCE)
+    with pytest.raises(LoadError) as refused:
+        load_module(f"{name}:{attribute}")
+    assert says in str(refused.value)
+    assert name in str(refused.value)
+
+
+@pytest.mark.parametrize("path", ["", "module", "module:", ":attribute", "a/b.py"])
+def test_a_path_of_another_form_is_refused(path: str) -> None:
+    """The form is said, so that it can be mended."""
+    with pytest.raises(LoadError, match=r"package\.module:attribute"):
+        load_module(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import nothing_by_this_name", "ModuleNotFoundError"),
+        ("this is no python", "SyntaxError"),
+        ("raise KeyError('x')", "KeyError"),
+        ("raise SystemExit('goodbye')", "SystemExit: goodbye"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_refused(
+    module: Callable[[str], str], source: str, says: str
+) -> None:
+    """Whatever its import raises becomes one message."""
+    with pytest.raises(LoadError, match=f"cannot be imported: {says}"):
+        load_module(f"{module(source)}:x")
+
+
+def test_what_has_no_signature_is_tried_all_the_same() -> None:
+    """Built-in types do not tell their parameters."""
+    with pytest.raises(LoadError, match="made a dict"):
+        load_module("builtins:dict")
+
+
+def test_tools(module: Callable[[str], str]) -> None:
+    """A function, or a tool with a name of its own."""
+    name = module(SOURCE)
+    assert load_tool(f"{name}:look_up").name == "look_up"
+    assert load_tool(f"{name}:tool").name == "other"
+
+
+@pytest.mark.parametrize(("attribute", "says"), [("number", "is a int"), ("unreadable", "Nowhere")])
+def test_what_is_no_tool_is_refused(module: Callable[[str], str], attribute: str, says: str) -> None:
+    """A function whose arguments DSPy cannot describe stops the start, not the first query."""
+    with pytest.raises(LoadError, match=says):
+        load_tool(f"{module(SOURCE)}:{attribute}")

@@ -154,7 +154,7 @@ class Simulator(ServerProcess):
     def behave(self, **behaviour: Any) -> None:
         self._client.put("/_sim/behaviour", json=behaviour).raise_for_status()
 
-    def script(self, *replies: str) -> None:
+    def script(self, *replies: str | dict[str, Any] | None) -> None:
         self._client.put("/_sim/script", json=list(replies)).raise_for_status()
 
     def heal(self) -> None:

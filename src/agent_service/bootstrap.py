@@ -13,6 +13,8 @@ import dspy
 
 from agent_service import __version__
 from agent_service.api.app import ApiOptions, create_app
+from agent_service.config import options as options_of
+from agent_service.core.adaptive_limit import AdaptiveLimit
 from agent_service.core.breaker import Breaker, BreakerState
 from agent_service.core.clock import Clock, SystemClock
 from agent_service.core.observer import BreakerMoved, Observer, Observers
@@ -31,11 +33,13 @@ from agent_service.programs.loader import load_module, load_tool
 from agent_service.programs.seams import SeamTaker
 from agent_service.programs.threads import LoopBridge, WorkThreads
 from agent_service.programs.tools import ToolSeam
+from agent_service.runtime.conversations import Conversations
 from agent_service.runtime.lifecycle import Lifecycle
 from agent_service.runtime.runner import Runner, RunnerOptions
 from agent_service.runtime.vitals import ServiceVitals
 from agent_service.telemetry.logs import LogOptions, configure_logging
 from agent_service.telemetry.loop_lag import LoopLagMeter
+from agent_service.telemetry.loop_watchdog import LoopWatchdog
 from agent_service.telemetry.metrics import Metrics
 from agent_service.telemetry.query_log import QueryLog
 
@@ -84,7 +88,7 @@ def build(settings: Settings) -> Service:
     observers = Observers(QueryLog())
     program = _program(settings, clock=clock, observer=observers)
     store = _store(settings, clock=clock, observer=observers)
-    pool = Pool(settings.pool_options(), clock=clock)
+    pool = Pool(options_of.pool_options(settings), clock=clock)
     runner = Runner(
         program=program,
         store=store,
@@ -94,7 +98,10 @@ def build(settings: Settings) -> Service:
         options=_runner_options(settings),
     )
     lag = LoopLagMeter(clock=clock, observer=observers)
-    lifecycle = Lifecycle(store=store, program=program, runner=runner, clock=clock, background=[lag.run])
+    watchdog = LoopWatchdog(clock=clock, observer=observers)
+    lifecycle = Lifecycle(
+        store=store, program=program, runner=runner, clock=clock, background=[lag.run, watchdog.run]
+    )
     vitals = ServiceVitals(
         version=__version__,
         program=program,
@@ -104,11 +111,11 @@ def build(settings: Settings) -> Service:
         lifecycle=lifecycle,
         clock=clock,
     )
-    metrics = _metrics(program, pool, vitals)
+    metrics = _metrics(program, pool, runner, vitals)
     observers.add(metrics)
     app = create_app(
         answering=runner,
-        store=store,
+        remembering=Conversations(store=store, runner=runner, clock=clock),
         vitals=vitals,
         expose_metrics=metrics.expose,
         observer=observers,
@@ -121,7 +128,7 @@ def build(settings: Settings) -> Service:
 
 def _program(settings: Settings, *, clock: Clock, observer: Observer) -> Program:
     """The module that the settings name, its LMs and tools at the seams."""
-    options, bridge = settings.program_options(), LoopBridge()
+    options, bridge = options_of.program_options(settings), LoopBridge()
     threads = WorkThreads("program", size=options.threads)
     tool_threads = WorkThreads("tool", size=options.threads)
     upstreams = _upstreams(settings, bridge, clock=clock, observer=observer)
@@ -150,7 +157,7 @@ def _program(settings: Settings, *, clock: Clock, observer: Observer) -> Program
 
 
 def _upstreams(settings: Settings, bridge: LoopBridge, *, clock: Clock, observer: Observer) -> Upstreams:
-    options, chance = settings.lm_options(), random.Random()
+    options, chance = options_of.lm_options(settings), random.Random()
 
     def make_seam(model: str, transport: Transport) -> LMSeam:
         def moved(before: BreakerState, after: BreakerState) -> None:
@@ -159,7 +166,8 @@ def _upstreams(settings: Settings, bridge: LoopBridge, *, clock: Clock, observer
         return LMSeam(
             model=model,
             transport=transport,
-            breaker=Breaker(settings.breaker_options(), clock=clock, random=chance, on_move=moved),
+            limit=AdaptiveLimit(options_of.limit_options(settings), clock=clock),
+            breaker=Breaker(options_of.breaker_options(settings), clock=clock, random=chance, on_move=moved),
             retry=RetryPolicy(RetryOptions(max_retries=options.max_retries), random=chance),
             call_timeout_seconds=options.call_timeout_seconds,
             run_timeout_seconds=settings.agent_request_timeout_secs,
@@ -171,7 +179,7 @@ def _upstreams(settings: Settings, bridge: LoopBridge, *, clock: Clock, observer
 
 
 def _store(settings: Settings, *, clock: Clock, observer: Observer) -> ConversationStore:
-    sqlite = SqliteStore(settings.store_options(), SqliteOptions(settings.memory_path), clock=clock)
+    sqlite = SqliteStore(options_of.store_options(settings), SqliteOptions(settings.memory_path), clock=clock)
     return ObservedStore(sqlite, observer=observer, clock=clock, timeout_seconds=settings.memory_timeout_secs)
 
 
@@ -181,6 +189,7 @@ def _runner_options(settings: Settings) -> RunnerOptions:
         commit_reserve_seconds=settings.memory_timeout_secs,
         context_turns=settings.memory_context_turns,
         degrade_without_memory=settings.memory_on_failure == "degrade",
+        limits=options_of.run_limits(settings),
     )
 
 
@@ -191,12 +200,14 @@ def _api_options(settings: Settings) -> ApiOptions:
     )
 
 
-def _metrics(program: Program, pool: Pool, vitals: ServiceVitals) -> Metrics:
+def _metrics(program: Program, pool: Pool, runner: Runner, vitals: ServiceVitals) -> Metrics:
     return Metrics(
         pool_size=lambda: pool.stats.size,
         pool_in_use=lambda: pool.stats.in_use,
         pool_waiting=lambda: pool.stats.waiting,
+        pool_abandoned=lambda: runner.abandoned,
         breaker_state=vitals.breaker_state,
+        upstreams=program.load,
         version=__version__,
         dspy_version=version_of("dspy"),
         models=[upstream.name for upstream in program.upstreams()],

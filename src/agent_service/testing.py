@@ -6,7 +6,7 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from agent_service.programs.base import ProgramReply, ProgramSpec, Upstream
+from agent_service.programs.base import LoadNumbers, ProgramReply, ProgramSpec, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,10 +27,16 @@ class FakeTimer:
         """Do not make the call."""
         self._callback = None
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether the call is neither made nor cancelled."""
+        return self._callback is not None
+
     def fire(self) -> None:
         """Make the call, unless cancelled."""
-        if self._callback is not None:
-            self._callback()
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
 
 
 class FakeClock:
@@ -41,6 +47,11 @@ class FakeClock:
         self._wall = wall
         self._order = itertools.count()
         self._timers: list[tuple[float, int, FakeTimer]] = []
+
+    @property
+    def pending(self) -> int:
+        """How many calls are scheduled and not cancelled."""
+        return sum(timer.is_pending for _, _, timer in self._timers)
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary start."""
@@ -130,6 +141,10 @@ class ScriptedProgram:
     def upstreams(self) -> tuple[Upstream, ...]:
         """One that is well, unless the test refuses."""
         return (Upstream(self.spec.model, "open" if self.refused_with else "closed"),)
+
+    def load(self) -> tuple[LoadNumbers, ...]:
+        """None to speak of."""
+        return ()
 
     def reset_upstreams(self) -> None:
         """Refuse no longer."""

@@ -182,7 +182,7 @@ class Service:
         """The app over these doubles."""
         collaborators: dict[str, Any] = {
             "answering": self.answering,
-            "store": self.store,
+            "remembering": self.store,
             "vitals": self.vitals,
             "expose_metrics": lambda: (b"agent_pool_size 4.0\n", "text/plain; version=0.0.4; charset=utf-8"),
             "observer": self.observer,

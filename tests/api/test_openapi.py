@@ -121,6 +121,7 @@ def test_a_query_documents_every_refusal() -> None:
     assert _by_status(operation) == {
         "400": {"invalid_request"},
         "413": {"payload_too_large", "context_too_long"},
+        "409": {"conflict"},
         "415": {"unsupported_media_type"},
         "422": {"invalid_request", "budget_exhausted"},
         "500": {"misconfigured", "internal_error"},
@@ -135,6 +136,26 @@ def test_a_query_documents_every_refusal() -> None:
         "504": {"timeout"},
     }
     assert "Retry-After" in operation["responses"]["503"]["headers"]
+
+
+def test_errors_of_a_query_that_had_begun_show_its_progress() -> None:
+    """What a client can expect in an error is in its example; a refusal at the door has no progress."""
+    responses = DOCUMENT["paths"]["/api/v1/query"]["post"]["responses"]
+    examples: dict[str, Any] = {}
+    for response in responses.values():
+        examples |= response["content"].get("application/problem+json", {}).get("examples", {})
+
+    with_progress = {code for code, example in examples.items() if "usage" in example["value"]}
+
+    assert with_progress == {
+        "conflict",
+        "context_too_long",
+        "budget_exhausted",
+        "misconfigured",
+        "upstream_error",
+        "upstream_rate_limited",
+        "timeout",
+    }
 
 
 async def test_real_answers_fit_the_document(service: Service) -> None:

@@ -9,6 +9,7 @@ import pytest
 from agent_service.api.problems import STATUSES, problem_response
 from agent_service.core import errors
 from agent_service.core.errors import (
+    BudgetExhaustedError,
     FieldProblem,
     InvalidRequestError,
     MalformedRequestError,
@@ -16,6 +17,7 @@ from agent_service.core.errors import (
     ServiceError,
     UnauthorizedError,
 )
+from agent_service.core.messages import Progress, Usage
 
 
 def _every_error() -> set[type[ServiceError]]:
@@ -98,6 +100,23 @@ def test_wrong_fields_are_listed() -> None:
     body = json.loads(bytes(problem_response(error, "req-1").body))
 
     assert body["errors"] == [{"field": "question", "problem": "must not be blank"}]
+
+
+def test_a_query_that_had_begun_tells_how_far_it_came() -> None:
+    """Steps and usage, in the shape that a query's answer has them, also when there was nothing yet."""
+    error = BudgetExhaustedError()
+    error.progress = Progress(3, Usage(prompt_tokens=412, completion_tokens=38, lm_calls=2))
+    just_begun = BudgetExhaustedError()
+    just_begun.progress = Progress(0, Usage())
+
+    body = json.loads(bytes(problem_response(error, "req-1").body))
+    first = json.loads(bytes(problem_response(just_begun, "req-1").body))
+
+    assert (body["reasoning_steps"], body["usage"]) == (
+        3,
+        {"prompt_tokens": 412, "completion_tokens": 38, "total_tokens": 450, "lm_calls": 2},
+    )
+    assert (first["reasoning_steps"], first["usage"]["lm_calls"]) == (0, 0)
 
 
 def test_what_cannot_be_read_is_a_bad_request() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_service.config import Settings, SettingsError
+from agent_service.config import Settings, SettingsError, options
 from agent_service.config.settings import NOT_SUPPORTED
 
 NO_FILE = Path("/nowhere/.env")
@@ -97,7 +97,7 @@ def test_the_model_is_offline_unless_a_provider_is_configured(environ: dict[str,
     """A key of OpenAI's is enough; what is named wins."""
     settings = _load(**environ)
     assert settings.agent_model == model
-    assert settings.lm_options().chosen is ("AGENT_MODEL" in environ)
+    assert options.lm_options(settings).chosen is ("AGENT_MODEL" in environ)
 
 
 def test_a_key_or_address_without_a_model_is_refused() -> None:
@@ -125,6 +125,12 @@ def test_an_lm_call_may_not_outlast_its_query() -> None:
 
 
 WRONG = {
+    "AGENT_FALLBACK_MODELS": "openai/a b",
+    "AGENT_LM_MAX_IN_FLIGHT": "0",
+    "AGENT_MAX_LM_CALLS": "0",
+    "AGENT_MAX_TOKENS": "many",
+    "AGENT_MAX_TOOL_STEPS": "-1",
+    "AGENT_POOL_PER_USER": "0",
     "SERVER_HOST": "a b",
     "SERVER_PORT": "http",
     "SERVER_WORKERS": "4",
@@ -226,8 +232,12 @@ def test_the_options_of_the_parts_come_from_the_settings() -> None:
         MEMORY_TTL_HOURS="2",
         MEMORY_MAX_TURNS="6",
     )
-    pool, breaker, store = settings.pool_options(), settings.breaker_options(), settings.store_options()
-    lm, program = settings.lm_options(), settings.program_options()
+    pool, breaker, store = (
+        options.pool_options(settings),
+        options.breaker_options(settings),
+        options.store_options(settings),
+    )
+    lm, program = options.lm_options(settings), options.program_options(settings)
     assert (pool.size, pool.queue_limit, pool.wait_seconds) == (2000, 5, 0.5)
     assert (breaker.failure_threshold, breaker.open_seconds, breaker.slow_call_seconds) == (3, 9, 7)
     assert (store.ttl_seconds, store.max_turns) == (7200, 6)
@@ -240,4 +250,4 @@ def test_the_options_of_the_parts_come_from_the_settings() -> None:
 def test_a_probe_of_the_breaker_may_take_as_long_as_any_call() -> None:
     """Its lease would otherwise end before the call can, and a slow upstream never be found well again."""
     patient = _load(AGENT_REQUEST_TIMEOUT_SECS="100", AGENT_LM_TIMEOUT_SECS="90")
-    assert patient.breaker_options().probe_lease_seconds == 90
+    assert options.breaker_options(patient).probe_lease_seconds == 90

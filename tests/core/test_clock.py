@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent_service.core.clock import Deadline, SystemClock, sleep
+from agent_service.core.clock import Deadline, SystemClock, sleep, wait_at_most
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from agent_service.testing import FakeClock
 
 
@@ -61,15 +59,14 @@ async def test_a_sleeper_wakes_when_its_time_has_come_and_not_before(clock: Fake
     await sleeper
 
 
-async def test_a_cancelled_sleep_leaves_no_timer(clock: FakeClock, fired: Callable[[], int]) -> None:
-    """After its cancellation a sleep is called by nobody, also when its time comes."""
+async def test_a_cancelled_sleep_leaves_no_timer(clock: FakeClock) -> None:
+    """The timer ends with the wait."""
     sleeper = asyncio.create_task(sleep(clock, 1.0))
     await asyncio.sleep(0)
     sleeper.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sleeper
-    clock.advance(2.0)
-    assert fired() == 0
+    assert clock.pending == 0
 
 
 async def test_a_cancellation_and_the_end_of_a_sleep_may_meet(clock: FakeClock) -> None:
@@ -88,6 +85,76 @@ async def test_a_negative_sleep_is_over_at_once(clock: FakeClock) -> None:
     await asyncio.sleep(0)
     clock.advance(0.0)
     await sleeper
+
+
+def a_future() -> asyncio.Future[str]:
+    """Something to wait for."""
+    return asyncio.get_running_loop().create_future()
+
+
+async def test_a_bounded_wait_ends_with_the_first_that_is_done(clock: FakeClock) -> None:
+    """One of several is enough, a failed one too; the others and their outcomes are left alone."""
+    first, second = a_future(), a_future()
+    wait = asyncio.create_task(wait_at_most(clock, 1.0, first, second))
+    await asyncio.sleep(0)
+    second.set_exception(ValueError("told to whoever asks the future"))
+    assert await wait
+    assert not first.done()
+    assert clock.pending == 0
+    assert isinstance(second.exception(), ValueError)
+
+
+async def test_a_bounded_wait_ends_when_its_time_has_come_and_not_before(clock: FakeClock) -> None:
+    """At the limit it says that nothing is done, and what is late goes on."""
+    late = a_future()
+    wait = asyncio.create_task(wait_at_most(clock, 1.0, late))
+    await asyncio.sleep(0)
+    clock.advance(0.9)
+    await asyncio.sleep(0)
+    assert not wait.done()
+    clock.advance(0.1)
+    assert await wait is False
+    assert not late.done()
+
+
+async def test_a_bounded_wait_for_what_is_done_needs_no_time(clock: FakeClock) -> None:
+    """What was done before is done."""
+    done = a_future()
+    done.set_result("done")
+    assert await wait_at_most(clock, 1.0, a_future(), done)
+
+
+async def test_what_is_done_at_the_very_limit_is_done(clock: FakeClock) -> None:
+    """The answer is whether something is done, not which of the two was first."""
+    future = a_future()
+    wait = asyncio.create_task(wait_at_most(clock, 1.0, future))
+    await asyncio.sleep(0)
+    clock.advance(1.0)
+    future.set_result("just in time")
+    assert await wait
+
+
+async def test_a_cancelled_bounded_wait_leaves_no_timer_and_cancels_nothing(clock: FakeClock) -> None:
+    """Who waits may leave; what they waited for goes on."""
+    future = a_future()
+    wait = asyncio.create_task(wait_at_most(clock, 1.0, future))
+    await asyncio.sleep(0)
+    wait.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await wait
+    assert clock.pending == 0
+    assert not future.done()
+
+
+async def test_the_fake_clock_counts_what_is_pending(clock: FakeClock) -> None:
+    """A timer is pending until it is cancelled or has made its call."""
+    clock.call_later(1.0, lambda: None)
+    timer = clock.call_later(2.0, lambda: None)
+    assert clock.pending == 2
+    timer.cancel()
+    assert clock.pending == 1
+    clock.advance(1.0)
+    assert clock.pending == 0
 
 
 async def test_the_system_clock_is_the_machine_s() -> None:

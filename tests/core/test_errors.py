@@ -13,6 +13,7 @@ from agent_service.core.errors import (
     PoolExhaustedError,
     ServiceError,
 )
+from agent_service.core.messages import Progress, Usage
 
 ERRORS = [
     kind
@@ -105,6 +106,14 @@ def test_detail_and_retry_after_are_kept() -> None:
     error = PoolExhaustedError("Full.", retry_after_seconds=3.0)
     assert error.detail == str(error) == "Full."
     assert error.retry_after_seconds == 3.0
+
+
+def test_an_error_carries_progress_only_when_somebody_set_it() -> None:
+    """What had been done belongs to one failed query, never to the next one."""
+    error = PoolExhaustedError()
+    error.progress = Progress(reasoning_steps=2, usage=Usage(10, 5, 3))
+    assert error.progress.usage.lm_calls == 3
+    assert PoolExhaustedError().progress is None
 
 
 def test_an_invalid_request_names_its_fields() -> None:

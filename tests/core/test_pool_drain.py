@@ -129,6 +129,7 @@ async def test_repr_tells_the_state(pool: Pool, clock: FakeClock) -> None:
     [
         ({"size": 0}, "size"),
         ({"queue_limit": -1}, "queue_limit"),
+        ({"per_principal": 0}, "per_principal"),
         ({"wait_seconds": -0.1}, "wait_seconds"),
         ({"wait_seconds": float("inf")}, "wait_seconds"),
         ({"wait_seconds": float("nan")}, "wait_seconds"),

@@ -1,8 +1,9 @@
-"""The pool under any sequence of events: never too many leases, nobody forgotten, nobody overtaken."""
+"""The pool under any sequence of events: never too many leases, nobody forgotten, everybody in turn."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 
 from hypothesis import settings
@@ -14,16 +15,18 @@ from agent_service.core.errors import DeadlineExceededError, PoolExhaustedError,
 from agent_service.core.pool import Lease, Pool, PoolOptions
 from agent_service.testing import FakeClock
 
-SIZE, QUEUE_LIMIT, WAIT_SECONDS = 2, 3, 2.0
+SIZE, QUEUE_LIMIT, WAIT_SECONDS, CAP = 3, 4, 2.0, 2
+LEASES_TO_JUDGE_BY = 5
 DEADLINES = st.sampled_from([0.0, 0.5, 1.0, 1.5, 3.0, 60.0])
 DELAYS = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.5])
 
 
 @dataclass(eq=False)
 class Visitor:
-    """Somebody who asked: in which order, until when, and whether they were told to leave."""
+    """Somebody who asked: in which order, for whom, until when, and whether they were told to leave."""
 
     number: int
+    principal: str
     task: asyncio.Task[Lease]
     gives_up_at_seconds: float
     cancelled: bool = False
@@ -32,6 +35,14 @@ class Visitor:
     def granted(self) -> bool:
         """Whether a lease was given."""
         return self.task.done() and not self.task.cancelled() and self.task.exception() is None
+
+    def exhausted(self) -> bool:
+        """Whether there was no room."""
+        return (
+            self.task.done()
+            and not self.task.cancelled()
+            and isinstance(self.task.exception(), PoolExhaustedError)
+        )
 
 
 async def several_turns() -> None:
@@ -49,19 +60,52 @@ class PoolMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.clock = FakeClock()
-        self.pool = Pool(PoolOptions(SIZE, QUEUE_LIMIT, WAIT_SECONDS), clock=self.clock)
+        self.pool = Pool(PoolOptions(SIZE, QUEUE_LIMIT, WAIT_SECONDS, CAP), clock=self.clock)
         self.all: list[Visitor] = []
         self.draining = False
 
-    @rule(target=visitors, seconds=DEADLINES)
-    def come(self, seconds: float) -> Visitor:
-        """Somebody asks; the loop runs, so that they stand in the queue."""
-        task = self.loop.create_task(self.pool.lease(Deadline.after(self.clock, seconds)))
+    @property
+    def waiting(self) -> list[Visitor]:
+        """Those who wait for an answer."""
+        return [visitor for visitor in self.all if not visitor.task.done()]
+
+    @property
+    def lent(self) -> Counter[str]:
+        """Leases out, by principal."""
+        return Counter(v.principal for v in self.all if v.granted() and not v.released)
+
+    @rule(target=visitors, seconds=DEADLINES, principal=st.sampled_from("aab"))
+    def come(self, seconds: float, principal: str) -> Visitor:
+        """Somebody asks; the loop runs, so that they stand in the queue. Who must leave is foreseen."""
+        self.turn()
+        exhausted = {v for v in self.all if v.exhausted()}
+        lease = self.pool.lease(Deadline.after(self.clock, seconds), principal=principal)
         patience_ends = self.clock.monotonic() + min(seconds, WAIT_SECONDS)
-        visitor = Visitor(len(self.all), task, patience_ends)
+        visitor = Visitor(len(self.all), principal, self.loop.create_task(lease), patience_ends)
+        in_line = [*self.waiting, visitor]
         self.all.append(visitor)
         self.turn()
+        refused = {v for v in self.all if v.exhausted()} - exhausted
+        lengths = Counter(v.principal for v in in_line)
+        newest_of_longest = max(in_line, key=lambda v: (lengths[v.principal], v.number))
+        too_long = len(in_line) > QUEUE_LIMIT and not visitor.granted() and seconds > 0 and not self.draining
+        in_vain = refused == {visitor} and sum(v.released for v in self.all) >= LEASES_TO_JUDGE_BY
+        assert in_vain or refused == ({newest_of_longest} if too_long else set())
         return visitor
+
+    @rule(visitor=visitors)
+    def finish_and_look(self, visitor: Visitor) -> None:
+        """Somebody releases when all is quiet: the next one is who the rule of fairness says."""
+        self.turn()
+        if not visitor.granted() or visitor.released:
+            return
+        before = {v for v in self.all if v.granted()}
+        self.finish(visitor)
+        lent = self.lent
+        may_go = [v for v in self.waiting if lent[v.principal] < CAP]
+        self.turn()
+        expected = min(may_go, key=lambda v: (lent[v.principal], v.number), default=None)
+        assert {v for v in self.all if v.granted()} - before == ({expected} if expected else set())
 
     @rule(visitor=visitors)
     def leave(self, visitor: Visitor) -> None:
@@ -116,16 +160,19 @@ class PoolMachine(RuleBasedStateMachine):
         assert 0 <= stats.waiting <= QUEUE_LIMIT
 
     def the_pool_agrees_with_its_visitors(self) -> None:
-        """No lost slot, no lost wake-up, nobody overtaken, nobody waits too long."""
-        stats = self.pool.stats
-        holding = [v for v in self.all if v.granted() and not v.released]
-        waiting = [v for v in self.all if not v.task.done()]
-        assert stats.in_use == len(holding)
+        """No lost slot, no lost wake-up, nobody above the cap, nobody overtaken, nobody waits too long."""
+        stats, waiting, lent = self.pool.stats, self.waiting, self.lent
+        assert stats.in_use == lent.total()
         assert stats.waiting == len(waiting)
-        assert not waiting or (stats.in_use == SIZE and not self.draining)
-        last_granted = max((v.number for v in self.all if v.granted()), default=-1)
-        assert all(v.number > last_granted for v in waiting)
-        assert all(v.gives_up_at_seconds > self.clock.monotonic() for v in waiting)
+        assert all(leases <= CAP for leases in lent.values())
+        assert all(stats.in_use == SIZE or lent[v.principal] == CAP for v in waiting)
+        assert not (waiting and self.draining)
+        for visitor in waiting:
+            assert visitor.gives_up_at_seconds > self.clock.monotonic()
+            assert not any(
+                v.granted() and v.number > visitor.number and v.principal == visitor.principal
+                for v in self.all
+            )
 
     def everybody_ended_in_one_of_the_known_ways(self) -> None:
         """A lease, a typed refusal, or one's own cancellation; each refusal is counted once."""

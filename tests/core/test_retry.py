@@ -68,6 +68,7 @@ def test_the_budget_is_spent_by_retries_and_earned_by_calls() -> None:
     granted = [decided.pause_seconds(1, remaining_seconds=30.0) is not None for _ in range(3)]
     assert granted == [True, True, False]
     decided.first_attempt()
+    assert decided.budget == 0.5
     assert decided.pause_seconds(1, remaining_seconds=30.0) is None
     decided.first_attempt()
     assert decided.pause_seconds(1, remaining_seconds=30.0) is not None

@@ -15,6 +15,7 @@ import dspy
 import pytest
 from dspy import lm15
 
+from agent_service.core.adaptive_limit import AdaptiveLimit, LimitOptions
 from agent_service.core.breaker import Breaker, BreakerOptions, BreakerState
 from agent_service.core.clock import Clock, Deadline, SystemClock
 from agent_service.core.retry import RetryOptions, RetryPolicy
@@ -150,6 +151,7 @@ def make_seam(
         model=model,
         transport=transport,
         breaker=Breaker(breaker or BreakerOptions(), clock=clock, random=Random(0), on_move=moved),
+        limit=AdaptiveLimit(LimitOptions(), clock=clock),
         retry=RetryPolicy(retry or RetryOptions(max_retries=0), random=Random(0)),
         call_timeout_seconds=call_timeout_seconds,
         run_timeout_seconds=30.0,
@@ -172,6 +174,31 @@ async def eventually(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
     await asyncio.wait_for(holds(), 10)
+
+
+class Program(dspy.Module):  # type: ignore[misc] # DSPy has no types
+    """A module of a test's own around one predictor."""
+
+    def __init__(self, body: Callable[..., Any], signature: str = "question -> answer") -> None:
+        super().__init__()
+        self.answer = dspy.Predict(signature)
+        self.body = body
+
+
+class Sync(Program):
+    """One that knows only ``forward``."""
+
+    def forward(self, question: str) -> Any:
+        """What the test says."""
+        return self.body(self, question)
+
+
+class Async(Program):
+    """One that knows only ``aforward``."""
+
+    async def aforward(self, question: str) -> Any:
+        """What the test says."""
+        return await self.body(self, question)
 
 
 @dataclass

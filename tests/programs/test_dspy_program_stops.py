@@ -11,42 +11,15 @@ import pytest
 
 from agent_service.core.observer import LMCallFinished, LMCallStarted
 from agent_service.core.run import RunStoppedError, StopReason
-from tests.programs.conftest import Hang, eventually, said, scripted_lm, ticks
+from tests.programs.conftest import Async, Hang, Program, Sync, eventually, said, scripted_lm, ticks
 from tests.programs.conftest import ScriptedTransport as Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.programs.conftest import Served, Serving
 
 QA = "question -> answer"
 FOUR = said(answer="4")
 CALLS = 3
-
-
-class Program(dspy.Module):  # type: ignore[misc] # DSPy has no types
-    """A module of a test's own around one predictor."""
-
-    def __init__(self, body: Callable[..., Any]) -> None:
-        super().__init__()
-        self.answer = dspy.Predict(QA)
-        self.body = body
-
-
-class Sync(Program):
-    """One that knows only ``forward``."""
-
-    def forward(self, question: str) -> Any:
-        """What the test says."""
-        return self.body(self, question)
-
-
-class Async(Program):
-    """One that knows only ``aforward``."""
-
-    async def aforward(self, question: str) -> Any:
-        """What the test says."""
-        return await self.body(self, question)
 
 
 async def gathered(module: Program, question: str) -> Any:

@@ -130,10 +130,12 @@ def test_what_is_no_concern_of_the_seams_is_left_alone(taker: SeamTaker) -> None
     """The very objects stay: a program may hold on to them."""
     module = dspy.ReAct(QA, tools=[look_up])
     module.notes = {"a": [1, 2]}
+    module.react.demos = [{"question": "?", "tools": [dspy.Tool(look_up)]}]
     notes, demos, signature = module.notes, module.react.demos, module.signature
     taker.take(module)
     assert module.notes is notes
     assert module.react.demos is demos
+    assert not isinstance(demos[0]["tools"][0], SeamTool)
     assert module.signature is signature
 
 

@@ -9,8 +9,8 @@ from agent_service.telemetry.error_codes import FAULTS
 from agent_service.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
-OF_LATER_VERSIONS = {"unauthorized", "forbidden", "rate_limited", "conflict"}
-"""Codes that nothing raises before there are API keys, limits and idempotency keys."""
+OF_LATER_VERSIONS = {"unauthorized", "forbidden", "rate_limited"}
+"""Codes that nothing raises before there are API keys and limits."""
 
 
 def _read(name: str) -> str:
@@ -37,7 +37,9 @@ def test_every_metric_is_documented() -> None:
         pool_size=int,
         pool_in_use=int,
         pool_waiting=int,
+        pool_abandoned=int,
         breaker_state=lambda: "closed",
+        upstreams=tuple,
         version="1",
         dspy_version="1",
     )

@@ -33,6 +33,7 @@ class WatchedStore(InMemoryStore):
         self.before_ping: Callable[[str], Awaitable[None]] | None = None
         self.before_read: Callable[[str], Awaitable[None]] | None = None
         self.before_commit: Callable[[str], Awaitable[None]] | None = None
+        self.before_erase: Callable[[str], Awaitable[None]] | None = None
         self._journal = journal
 
     async def ping(self) -> None:
@@ -49,6 +50,11 @@ class WatchedStore(InMemoryStore):
         """Append."""
         await self._note("commit", conversation.user_id, self.before_commit)
         return await super().commit(conversation, turn, base_seq=base_seq)
+
+    async def erase(self, user_id: str, session_id: str | None = None) -> int:
+        """Forget."""
+        await self._note("erase", user_id, self.before_erase)
+        return await super().erase(user_id, session_id)
 
     async def _note(self, operation: str, user: str, before: Callable[[str], Awaitable[None]] | None) -> None:
         self._journal.append(operation)

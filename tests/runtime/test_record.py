@@ -8,7 +8,7 @@ import pytest
 
 from agent_service.core.clock import Deadline
 from agent_service.core.errors import InternalError, UpstreamError
-from agent_service.core.messages import Answer, ConversationId, Query, Usage
+from agent_service.core.messages import Answer, ConversationId, Progress, Query, Usage
 from agent_service.core.observer import QueryFinished
 from agent_service.core.run import Run
 from agent_service.runtime.record import Record, describe
@@ -74,6 +74,13 @@ def test_a_failure_is_told_by_its_code(scene: Scene) -> None:
 
     assert scene.record.failed(error) is error
     assert scene.observer.events == [finished(code="upstream_error", model="scripted-model", stored=False)]
+
+
+def test_a_failure_of_a_program_tells_how_far_it_came(scene: Scene) -> None:
+    """Once the program has begun; a refusal before that has cost nothing and says nothing."""
+    assert scene.record.failed(UpstreamError()).progress is None
+    scene.record.program_begins()
+    assert scene.record.failed(UpstreamError()).progress == Progress(1, Usage(10, 5, lm_calls=1))
 
 
 def test_the_cause_is_named_without_its_text(scene: Scene) -> None:

@@ -234,6 +234,19 @@ async def test_an_answer_is_text_that_can_be_stored_and_sent(service: Service, v
     assert (await InMemoryStore.read(service.store, ADA, last_turns=1)).turns[0].turn.answer == text
 
 
+async def test_a_user_who_asks_much_does_not_keep_others_out(
+    open_service: Callable[..., Awaitable[Service]],
+) -> None:
+    """A slot is leased in the user's name, whatever the session."""
+    service = await open_service(pool=PoolOptions(size=2, per_principal=1))
+    service.script = service.hang
+    for question in ("one", "two"):
+        await service.begun(question, user="ada")
+    assert (service.pool.stats.in_use, service.pool.stats.waiting) == (1, 1)
+    await service.begun("three", user="eve")
+    assert (service.pool.stats.in_use, service.pool.stats.waiting) == (2, 1)
+
+
 async def test_several_queries_run_at_once(service: Service) -> None:
     """One that hangs holds nobody else up, not even in its own conversation."""
     service.script = service.hang

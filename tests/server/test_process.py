@@ -216,6 +216,14 @@ def test_an_expected_failure_to_start_is_said_in_one_line(mode: str) -> None:
         assert served.output.replace("starting\n", "") == "The program cannot be served.\n"
 
 
+def test_an_expected_failure_to_start_says_its_cause_too() -> None:
+    """What a caller is not told, a path for one, the one who starts the service needs; still one line."""
+    with ServedProcess("failed-part") as served:
+        assert served.status() == 1
+        said = served.output.replace("starting\n", "")
+        assert said == "A part cannot be opened. /data/file is damaged.\n"
+
+
 def test_an_unexpected_failure_to_start_shows_where() -> None:
     """Any other error is a bug, and its traceback is kept."""
     with ServedProcess("broken-start") as served:

@@ -59,6 +59,7 @@ async def _raw(client: httpx.AsyncClient, body: dict[str, Any]) -> AsyncIterator
         ("529", 529, None),
         ("context_length_exceeded", 400, "context_length_exceeded"),
         ("insufficient_quota", 429, "insufficient_quota"),
+        ("timeout_text", 400, None),
     ],
 )
 async def test_errors_have_openais_shape(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent_service.core.messages import Usage
 from agent_service.core.observer import (
     Event,
+    FallbackTaken,
     HttpRequestFinished,
     LMCallFinished,
+    LoopBlocked,
     LoopLagMeasured,
     QueryFinished,
     RunStarted,
@@ -40,9 +43,27 @@ LABELS = {
     "agent_memory_latency_seconds": {"backend", "operation"},
     "agent_http_requests_total": {"route", "method", "code"},
     "agent_event_loop_lag_seconds": set(),
+    "agent_event_loop_blocked_total": set(),
+    "agent_pool_abandoned": set(),
+    "agent_fallbacks_total": {"model"},
+    "agent_lm_concurrency_limit": {"model"},
+    "agent_lm_in_flight": {"model"},
+    "agent_lm_waiting": {"model"},
+    "agent_lm_retry_budget": {"model"},
     "agent_build_info": {"version", "python", "dspy"},
 }
 """The metrics of the public contract."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """An upstream's numbers, in the shape that the gauges read."""
+
+    model: str
+    limit: float = 8.0
+    in_flight: int = 0
+    waiting: int = 0
+    retry_budget: float = 10.0
 
 
 class Service:
@@ -51,7 +72,9 @@ class Service:
     def __init__(self) -> None:
         self.in_use = 0
         self.waiting = 0
+        self.abandoned = 0
         self.breaker = "closed"
+        self.upstreams = [Numbers("a/model")]
 
     def metrics(self) -> Metrics:
         """Metrics that read this."""
@@ -59,7 +82,9 @@ class Service:
             pool_size=lambda: 64,
             pool_in_use=lambda: self.in_use,
             pool_waiting=lambda: self.waiting,
+            pool_abandoned=lambda: self.abandoned,
             breaker_state=lambda: self.breaker,
+            upstreams=lambda: self.upstreams,
             version="1.2.3",
             dspy_version="3.4.1",
             models=["a/model"],
@@ -96,6 +121,8 @@ def _everything() -> list[Event]:
         StoreOperationFinished("r", "sqlite", "commit", "success", 0.002),
         _answered(),
         LoopLagMeasured("", 0.004),
+        LoopBlocked("", 1.2),
+        FallbackTaken("r", "a/model", "b/model"),
     ]
 
 
@@ -145,6 +172,8 @@ def test_series_of_closed_label_sets_are_there_before_the_first_event() -> None:
     assert at_start["agent_lm_calls_total{model=a/model,outcome=timeout}"] == 0
     assert at_start["agent_lm_tokens_total{kind=completion,model=a/model}"] == 0
     assert at_start["agent_lm_latency_seconds_count{model=a/model}"] == 0
+    assert at_start["agent_fallbacks_total{model=a/model}"] == 0
+    assert at_start["agent_event_loop_blocked_total"] == 0
     assert at_start["agent_tool_calls_total{outcome=error,tool=clock}"] == 0
     assert at_start["agent_tool_latency_seconds_count{tool=clock}"] == 0
 
@@ -194,6 +223,14 @@ def test_language_model_calls_are_counted_with_time_and_tokens() -> None:
     assert after["agent_lm_tokens_total{kind=completion,model=a/model}"] == 5
 
 
+def test_fallbacks_count_for_the_model_that_failed() -> None:
+    """Which model makes others step in is the question; who stepped in is told by its calls."""
+    after = _told(FallbackTaken("r", "a/model", "b/model"), FallbackTaken("r", "b/model", "c/model"))
+    assert after["agent_fallbacks_total{model=a/model}"] == 1
+    assert after["agent_fallbacks_total{model=b/model}"] == 1
+    assert "agent_fallbacks_total{model=c/model}" not in after
+
+
 def test_tools_memory_http_and_the_loop_are_counted() -> None:
     """Each event of an edge has its counter, and its histogram where it takes time."""
     after = _told(*_everything())
@@ -204,6 +241,7 @@ def test_tools_memory_http_and_the_loop_are_counted() -> None:
     assert after[f"agent_memory_latency_seconds_count{{{operation}}}"] == 1
     assert after["agent_http_requests_total{code=200,method=POST,route=/api/v1/query}"] == 1
     assert after["agent_event_loop_lag_seconds"] == pytest.approx(0.004)
+    assert after["agent_event_loop_blocked_total"] == 1
 
 
 @pytest.mark.parametrize(("state", "number"), [("closed", 0), ("open", 1), ("half_open", 2)])
@@ -212,8 +250,9 @@ def test_pool_and_breaker_are_read_when_they_are_scraped(state: str, number: int
     service = Service()
     metrics = service.metrics()
     _samples(metrics)
-    service.in_use, service.waiting, service.breaker = 5, 2, state
+    service.in_use, service.waiting, service.abandoned, service.breaker = 5, 2, 1, state
     now = _samples(metrics)
+    assert now["agent_pool_abandoned"] == 1
     assert (now["agent_pool_size"], now["agent_pool_in_use"], now["agent_pool_waiting"]) == (64, 5, 2)
     assert now["circuit_breaker_state"] == number
 

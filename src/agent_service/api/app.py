@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from agent_service.core.clock import Clock
     from agent_service.core.observer import Observer
-    from agent_service.memory.base import ConversationStore
-    from agent_service.runtime.base import Answering, Vitals
+    from agent_service.runtime.base import Answering, Remembering, Vitals
 
     Handler = Callable[[Request], Awaitable[Response]]
     Handlers = Mapping[str, Handler]
@@ -37,7 +36,7 @@ __all__ = ["ApiOptions", "create_app"]
 def create_app(
     *,
     answering: Answering,
-    store: ConversationStore,
+    remembering: Remembering,
     vitals: Vitals,
     expose_metrics: Callable[[], tuple[bytes, str]],
     observer: Observer,
@@ -49,7 +48,7 @@ def create_app(
 
     Args:
         answering: answers queries.
-        store: where conversations are read and erased.
+        remembering: reads and erases conversations.
         vitals: how the service is.
         expose_metrics: the metrics' text and its content type.
         observer: gets one ``HttpRequestFinished`` per request.
@@ -59,7 +58,7 @@ def create_app(
     """
     document = openapi_document(options)
     queries = Queries(answering=answering, options=options)
-    conversations = Conversations(store=store)
+    conversations = Conversations(remembering=remembering)
     operations = Operations(vitals=vitals, expose_metrics=expose_metrics, endpoints=endpoints_of(document))
     documentation = Documentation(openapi_json=json.dumps(document).encode())
     paths: dict[str, Handlers] = {

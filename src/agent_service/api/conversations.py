@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from agent_service.core.messages import StoredTurn
-    from agent_service.memory.base import ConversationStore
+    from agent_service.runtime.base import Remembering
 
 
 class Conversations:
-    """The endpoints over the conversation store; its failures reach the caller as ``memory_unavailable``."""
+    """The endpoints over what is remembered; a failing store reaches the caller as ``memory_unavailable``."""
 
-    def __init__(self, *, store: ConversationStore) -> None:
-        self._store = store
+    def __init__(self, *, remembering: Remembering) -> None:
+        self._remembering = remembering
 
     async def read(self, request: Request) -> Response:
         """A page of one conversation, newest turn last."""
         asked = validated(HistoryRead, read_parameters(request))
-        page = await self._store.page(
+        page = await self._remembering.page(
             ConversationId(asked.user_id, asked.session_id), limit=asked.limit, before_seq=asked.before_seq
         )
         body = HistoryPage(
@@ -41,7 +41,7 @@ class Conversations:
     async def erase(self, request: Request) -> Response:
         """Remove one conversation, or all of the user's when no session is named."""
         asked = validated(HistoryErase, read_parameters(request))
-        deleted_turns = await self._store.erase(asked.user_id, asked.session_id)
+        deleted_turns = await self._remembering.erase(asked.user_id, asked.session_id)
         body = HistoryErased(user_id=asked.user_id, session_id=asked.session_id, deleted_turns=deleted_turns)
         return Response(body.model_dump_json(), media_type="application/json")
 

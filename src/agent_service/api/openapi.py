@@ -12,6 +12,8 @@ from agent_service.api import schemas
 from agent_service.api.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_CODES, problem_of, status_of
 from agent_service.core import errors
 from agent_service.core.errors import FieldProblem, ServiceError
+from agent_service.core.messages import Progress, Usage
+from agent_service.core.run import StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,13 @@ _EXAMPLE_ID = "6f1c1c5e-0f43-4b43-9d0a-3d0f5c1e2b7a"
 _INVALID = errors.InvalidRequestError(
     "Not valid: question.", fields=(FieldProblem("question", "must not be only white space"),)
 )
+
+
+def _begun(error: ServiceError) -> ServiceError:
+    error.progress = Progress(1, Usage(prompt_tokens=412, completion_tokens=38, lm_calls=2))
+    return error
+
+
 _ALWAYS: tuple[ServiceError, ...] = (errors.InternalError(),)
 _HISTORY_ERRORS: tuple[ServiceError, ...] = (_INVALID, errors.MemoryUnavailableError())
 _QUERY_ERRORS: tuple[ServiceError, ...] = (
@@ -34,16 +43,17 @@ _QUERY_ERRORS: tuple[ServiceError, ...] = (
     _INVALID,
     errors.PayloadTooLargeError(),
     errors.UnsupportedMediaTypeError(),
-    errors.ContextTooLongError(),
-    errors.BudgetExhaustedError(),
-    errors.MisconfiguredError(),
-    errors.UpstreamError(),
+    _begun(errors.ContextTooLongError()),
+    _begun(StopReason.ERASED.error()),
+    _begun(errors.BudgetExhaustedError()),
+    _begun(errors.MisconfiguredError()),
+    _begun(errors.UpstreamError()),
     errors.PoolExhaustedError(retry_after_seconds=1),
     errors.CircuitBreakerOpenError(retry_after_seconds=30),
     errors.ShuttingDownError(),
-    errors.UpstreamRateLimitedError(retry_after_seconds=20),
+    _begun(errors.UpstreamRateLimitedError(retry_after_seconds=20)),
     errors.MemoryUnavailableError(),
-    errors.DeadlineExceededError(),
+    _begun(errors.DeadlineExceededError()),
 )
 
 
@@ -93,6 +103,7 @@ _OPERATIONS: dict[str, dict[str, _Operation]] = {
             "conversations",
             "Erase a conversation, or all of a user's",
             {200: schemas.HistoryErased},
+            "Stops the user's queries that are in flight, so that none of them brings a turn back.",
             parameters=schemas.HistoryErase,
             errors=_HISTORY_ERRORS,
         ),
@@ -198,8 +209,9 @@ def _component_parameters() -> Document:
         "X-Request-ID": {
             "name": "X-Request-ID",
             "in": "header",
-            "description": "Your own identity for the request; replaced when it has other characters.",
-            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+            "description": "Your own identity for the request: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'. "
+            "Anything else is replaced.",
+            "schema": {"type": "string"},
         },
         "X-Request-Timeout": {
             "name": "X-Request-Timeout",

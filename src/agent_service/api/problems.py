@@ -9,7 +9,7 @@ import math
 
 from starlette.responses import Response
 
-from agent_service.api.schemas import Problem, ProblemField
+from agent_service.api.schemas import Problem, ProblemField, TokenUsage
 from agent_service.core.errors import (
     InvalidRequestError,
     MalformedRequestError,
@@ -55,7 +55,7 @@ def status_of(error: ServiceError) -> int:
 
 
 def problem_of(error: ServiceError, request_id: str) -> Problem:
-    """The problem document of ``error``; ``errors`` is set only when fields are at fault."""
+    """The problem document of ``error``, with the fields at fault or the query's progress, if it has any."""
     problem = Problem(
         type=f"urn:agent-service:error:{error.code}",
         title=error.title,
@@ -66,6 +66,9 @@ def problem_of(error: ServiceError, request_id: str) -> Problem:
     )
     if isinstance(error, InvalidRequestError) and error.fields:
         problem.errors = [ProblemField(field=at.field, problem=at.problem) for at in error.fields]
+    if error.progress is not None:
+        problem.reasoning_steps = error.progress.reasoning_steps
+        problem.usage = TokenUsage.model_validate(error.progress.usage, from_attributes=True)
     return problem
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from agent_service.api.requests import read_json, read_timeout_seconds, validated
 from agent_service.api.schemas import QueryRequest, QueryResponse, TokenUsage
+from agent_service.api.turnstile import Turnstile
 from agent_service.core.context import REQUEST_ID
 from agent_service.core.errors import CancelledByCallerError
 from agent_service.core.messages import DEFAULT_SESSION_ID, ConversationId, Query
@@ -53,9 +54,11 @@ class Queries:
         self._answering = answering
         self._options = options
         self._limits = {"max_question_chars": options.max_question_chars}
+        self._turnstile = Turnstile()
 
     async def ask(self, request: Request) -> Response:
         """Answer the question in the body; ends without an answer when the client leaves."""
+        await self._turnstile.enter()
         query = await self._read(request)
         answer = await answer_while_connected(self._answering, query, request.receive)
         return Response(_response_body(answer), media_type="application/json")
@@ -120,7 +123,7 @@ class _ClientWatch:
 
 
 def _response_body(answer: Answer) -> str:
-    query, usage = answer.query, answer.usage
+    query = answer.query
     return QueryResponse(
         answer=answer.text,
         user_id=query.conversation.user_id,
@@ -131,12 +134,7 @@ def _response_body(answer: Answer) -> str:
         session_id=query.conversation.session_id,
         model=answer.model,
         tools_used=list(answer.tools_used),
-        usage=TokenUsage(
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            total_tokens=usage.total_tokens,
-            lm_calls=usage.lm_calls,
-        ),
+        usage=TokenUsage.model_validate(answer.usage, from_attributes=True),
         stored=answer.stored,
         degraded=list(answer.degraded),
     ).model_dump_json()

@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 from agent_service.core.messages import DEFAULT_SESSION_ID
 
 _LARGEST_SEQ = 2**63 - 1
+_READABLE = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"
+"""For readers of the schema: Python, which decides, counts more characters as white space than ECMA-262."""
 
 
 def _printable(value: str) -> str:
@@ -23,7 +25,12 @@ def _printable(value: str) -> str:
     return value
 
 
-_Identifier = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
+# No pattern says it in every dialect of regular expressions, so a format of our own names the rule.
+_Identifier = Annotated[
+    str,
+    Field(min_length=1, max_length=128, json_schema_extra={"format": "printable"}),
+    AfterValidator(_printable),
+]
 UserId = Annotated[_Identifier, Field(description="Who asks: 1 to 128 printable characters.")]
 SessionId = Annotated[
     _Identifier, Field(description="Which of the user's conversations: 1 to 128 printable characters.")
@@ -44,7 +51,14 @@ class QueryRequest(BaseModel):
     model_config = _request(user_id="ada", question="What is 2+2?")
 
     user_id: UserId
-    question: Annotated[str, Field(min_length=1, description="The question, not only white space.")]
+    question: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="The question, not only white space and without the NUL character.",
+            json_schema_extra={"pattern": _READABLE},
+        ),
+    ]
     session_id: Annotated[
         SessionId | None, Field(description=f'Which conversation; "{DEFAULT_SESSION_ID}" when left out.')
     ] = None
@@ -258,7 +272,10 @@ class ProblemField(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error (RFC 9457). ``errors`` is present only for a request that fails validation."""
+    """An error (RFC 9457). ``errors`` is there for a request that fails validation.
+
+    ``reasoning_steps`` and ``usage`` are there for a query that failed after its program began.
+    """
 
     model_config = _answer(
         type="urn:agent-service:error:pool_exhausted",
@@ -276,3 +293,5 @@ class Problem(BaseModel):
     error: Annotated[str, Field(description="Stable code: decide by this.")]
     request_id: Annotated[str, Field(description="The same as the X-Request-ID header.")]
     errors: Annotated[list[ProblemField], Field(description="Each field that is wrong.")] = []
+    reasoning_steps: Annotated[int, Field(description="Tool steps taken until then.")] = 0
+    usage: Annotated[TokenUsage | None, Field(description="What was charged until then.")] = None

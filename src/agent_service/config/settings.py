@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, validated whole, frozen. Builds the options of the parts.
+"""Settings: read once from the environment, validated whole, frozen.
 
 The fields of ``Settings`` are the only list of settings: name, default, what is allowed, what it means.
 docs/settings.md is checked against them.
@@ -24,13 +24,10 @@ from agent_service.config.values import (
     LogLevels,
     Url,
     Word,
+    Words,
     log_levels,
     setting,
 )
-from agent_service.core.breaker import BreakerOptions
-from agent_service.core.pool import PoolOptions
-from agent_service.memory.base import StoreOptions
-from agent_service.programs.base import LMOptions, ProgramOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +79,12 @@ class Settings(BaseModel):
         factory=lambda data: _DEFAULT_MODEL if data["openai_api_key"] else OFFLINE_MODEL,
         shown="`openai/gpt-4o-mini` when `OPENAI_API_KEY` is set, else `offline`",
     )
+    agent_fallback_models: Words = setting(
+        "models tried in order when the one before fails past its retries or its breaker is open",
+        (),
+        allowed="model strings, comma-separated",
+        shown="-",
+    )
     agent_api_base: Url | None = setting(
         "address of a self-hosted model or a gateway", allowed="an http:// or https:// URL"
     )
@@ -98,6 +101,15 @@ class Settings(BaseModel):
         shown="`AGENT_POOL_SIZE`",
     )
     agent_pool_wait_secs: float = setting("how long each of them may wait", 2.0, low=0, high=600)
+    agent_pool_per_user: int | None = setting("slots that one user may hold at once", low=1, high=10_000)
+    agent_lm_max_in_flight: int = setting(
+        "calls to one language model at once; fewer while it limits us or is slow", 256, low=1, high=10_000
+    )
+    agent_max_lm_calls: int | None = setting(
+        "language model calls of one query, retries included", 100, low=1, high=100_000
+    )
+    agent_max_tokens: int | None = setting("tokens of one query", low=1, high=1_000_000_000)
+    agent_max_tool_steps: int | None = setting("tool calls of one query", low=0, high=100_000)
     agent_max_retries: int = setting("retries of one language model call", 3, low=0, high=10)
     agent_max_steps: int = setting("steps of the built-in agent", 10, low=1, high=100)
     agent_request_timeout_secs: float = setting("the deadline of one query", 30.0, low=0.1, high=3600)
@@ -191,7 +203,7 @@ class Settings(BaseModel):
         rows = []
         for name, field in cls.model_fields.items():
             about: Any = field.json_schema_extra
-            number = "a whole number" if field.annotation is int else "a number"
+            number = "a whole number" if field.annotation in {int, int | None} else "a number"
             allowed = about["allowed"] or f"{number} {about['range']}"
             rows.append(SettingRow(name.upper(), about["default"], allowed, field.description or ""))
         return tuple(rows)
@@ -200,47 +212,6 @@ class Settings(BaseModel):
     def log_levels(self) -> dict[str, str]:
         """Level by logger; the empty name is all others."""
         return log_levels(self.log_level)
-
-    def pool_options(self) -> PoolOptions:
-        """How much at once."""
-        return PoolOptions(self.agent_pool_size, self.agent_pool_queue, self.agent_pool_wait_secs)
-
-    def breaker_options(self) -> BreakerOptions:
-        """When the language model's breaker opens; a probe may take as long as any call."""
-        standard = BreakerOptions()
-        return BreakerOptions(
-            failure_threshold=self.circuit_breaker_threshold,
-            open_seconds=self.circuit_breaker_timeout_secs,
-            slow_call_seconds=self.circuit_breaker_slow_secs,
-            probe_lease_seconds=max(standard.probe_lease_seconds, self.agent_lm_timeout_secs),
-        )
-
-    def lm_options(self) -> LMOptions:
-        """Which language model, and how to reach it."""
-        key = self.agent_api_key
-        return LMOptions(
-            model=self.agent_model,
-            api_base=self.agent_api_base,
-            api_key=key.get_secret_value() if key else None,
-            chosen="agent_model" in self.model_fields_set,
-            max_retries=self.agent_max_retries,
-            call_timeout_seconds=self.agent_lm_timeout_secs,
-            max_connections=max(LMOptions().max_connections, self.agent_pool_size),
-        )
-
-    def program_options(self) -> ProgramOptions:
-        """What is served; each query in flight may need a thread."""
-        return ProgramOptions(
-            program=self.agent_program,
-            tools=self.agent_tools,
-            max_steps=self.agent_max_steps,
-            tool_timeout_seconds=self.agent_tool_timeout_secs,
-            threads=self.agent_pool_size,
-        )
-
-    def store_options(self) -> StoreOptions:
-        """How long and how much a conversation is kept."""
-        return StoreOptions(ttl_seconds=self.memory_ttl_hours * 3600.0, max_turns=self.memory_max_turns)
 
 
 def _contradictions(settings: Settings) -> list[SettingProblem]:

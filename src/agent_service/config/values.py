@@ -46,6 +46,7 @@ def _items(value: Any) -> Any:
 
 ApiKey = Annotated[SecretStr, AfterValidator(_header_value)]
 Word = Annotated[str, Field(pattern=r"^\S+$", max_length=200)]
+Words = Annotated[tuple[Word, ...], BeforeValidator(_items)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")]
 ImportString = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
 ImportStrings = Annotated[tuple[ImportString, ...], BeforeValidator(_items)]

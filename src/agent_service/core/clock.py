@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,20 @@ async def sleep(clock: Clock, seconds: float) -> None:
         await woken
     finally:
         timer.cancel()
+
+
+async def wait_at_most(clock: Clock, seconds: float, *futures: asyncio.Future[Any]) -> bool:
+    """Wait until any of ``futures`` is done, or for ``seconds`` of this clock; whether one of them is done.
+
+    Touches no future: what is late goes on. Cancellation ends the wait and its timer.
+    """
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = clock.call_later(seconds, lambda: over.set_result(None))
+    try:
+        await asyncio.wait({over, *futures}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+    return any(future.done() for future in futures)
 
 
 @dataclass(frozen=True, slots=True)

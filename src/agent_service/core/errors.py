@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from agent_service.core.messages import Progress
 
 
 class Fault(Enum):
@@ -30,6 +33,7 @@ class ServiceError(Exception):
         may_retry: whether the same request can succeed later, unchanged.
         detail: what happened this time, for the caller.
         retry_after_seconds: when to come back, or None when that is not known.
+        progress: what had been done when a query failed, set by the runtime; None where no query ran.
     """
 
     code: ClassVar[str]
@@ -40,6 +44,7 @@ class ServiceError(Exception):
     def __init__(self, detail: str | None = None, *, retry_after_seconds: float | None = None) -> None:
         self.detail = detail or f"{self.title}."
         self.retry_after_seconds = retry_after_seconds
+        self.progress: Progress | None = None
         super().__init__(self.detail)
 
 

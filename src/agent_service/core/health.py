@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from agent_service.core.clock import wait_at_most
 from agent_service.core.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -52,17 +53,12 @@ class Health:
     async def _ask(self, name: str, check: HealthCheck) -> str:
         """One answer in time, also when the check does not heed its cancellation."""
         task = asyncio.ensure_future(_answer_of(name, check))
-        over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        late = f"{_FAILED}: no answer within {self._timeout_seconds:g} s"
-        timer = self._clock.call_later(self._timeout_seconds, lambda: over.set_result(late))
         try:
-            await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
+            if not await wait_at_most(self._clock, self._timeout_seconds, task):
                 _log.warning("health check %s gave no answer", name)
-                return late
+                return f"{_FAILED}: no answer within {self._timeout_seconds:g} s"
             return _FAILED if task.cancelled() else task.result()
         finally:
-            timer.cancel()
             task.cancel()
 
 

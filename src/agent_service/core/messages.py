@@ -37,6 +37,14 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a query had come when it failed: the tool steps it took, and what its calls cost."""
+
+    reasoning_steps: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One question with its answer: whole, or not there at all.
 

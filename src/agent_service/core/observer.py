@@ -49,6 +49,14 @@ class LMCallFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FallbackTaken(Event):
+    """The call of one language model failed or was refused, and goes on to another."""
+
+    model: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolStarted(Event):
     """A tool call begins; ``step`` counts tool steps of the run from 1."""
 
@@ -122,6 +130,13 @@ class LoopLagMeasured(Event):
     """How late the event loop was at its last tick."""
 
     lag_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopBlocked(Event):
+    """The event loop has not turned for ``blocked_seconds``; told once for each time that it does not."""
+
+    blocked_seconds: float
 
 
 class Observer(Protocol):

@@ -41,7 +41,11 @@ class RetryOptions:
 
 
 class RetryPolicy:
-    """Decides each retry of one upstream. One owner: the event loop's thread."""
+    """Decides each retry of one upstream.
+
+    Takes no lock: it belongs to the event loop's thread, and to another one only while that thread is
+    blocked waiting for it, as it is when code on the loop calls its language model synchronously.
+    """
 
     def __init__(self, options: RetryOptions, *, random: random.Random) -> None:
         self._options = options
@@ -50,6 +54,11 @@ class RetryPolicy:
 
     def __repr__(self) -> str:
         return f"<RetryPolicy {self._budget:.1f} of {self._options.budget_cap:g} retries saved>"
+
+    @property
+    def budget(self) -> float:
+        """Retries saved up, from 0 to ``budget_cap``; below 1 there is none to be had."""
+        return self._budget
 
     def first_attempt(self) -> None:
         """Note that a call begins; it earns a share of a retry."""

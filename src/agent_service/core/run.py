@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from agent_service.core.errors import (
     BudgetExhaustedError,
     CancelledByCallerError,
+    ConflictError,
     DeadlineExceededError,
     ServiceError,
     ShuttingDownError,
 )
+from agent_service.core.interruptions import Interruptions
 from agent_service.core.messages import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from agent_service.core.clock import Clock, Deadline
     from agent_service.core.observer import Event, Observer
@@ -37,53 +39,94 @@ class StopReason(Enum):
     CALLER_LEFT = CancelledByCallerError.code
     SHUTDOWN = ShuttingDownError.code
     BUDGET = BudgetExhaustedError.code
+    ERASED = ConflictError.code
 
-    def error(self) -> ServiceError:
-        """What the caller is told."""
-        return _STOP_ERRORS[self]()
+    def error(self, detail: str | None = None) -> ServiceError:
+        """What the caller is told, in words of this time where there are some."""
+        return _STOP_ERRORS[self](detail)
 
 
-_STOP_ERRORS: dict[StopReason, type[ServiceError]] = {
+_ERASED = "The conversation was erased while the question was being answered."
+_STOP_ERRORS: dict[StopReason, Callable[[str | None], ServiceError]] = {
     StopReason.DEADLINE: DeadlineExceededError,
     StopReason.CALLER_LEFT: CancelledByCallerError,
     StopReason.SHUTDOWN: ShuttingDownError,
     StopReason.BUDGET: BudgetExhaustedError,
+    StopReason.ERASED: lambda detail: ConflictError(detail or _ERASED),
 }
 
 
 class RunStoppedError(BaseException):
     """The run was stopped; nothing more may start. Not an ``Exception``, so that no agent handles it."""
 
-    def __init__(self, reason: StopReason) -> None:
+    def __init__(self, reason: StopReason, detail: str | None = None) -> None:
         super().__init__(reason.value)
         self.reason = reason
+        self.detail = detail
+
+    def error(self) -> ServiceError:
+        """What the caller is told."""
+        return self.reason.error(self.detail)
 
 
 class StepTimeoutError(Exception):
     """One step took longer than its own limit, while the run's deadline has not passed."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What one query may use; None is without limit.
+
+    Attributes:
+        lm_calls: calls of language models, retries included.
+        tokens: prompt and completion tokens. A call's are known when it has ended, so calls that are
+            in flight when the budget is reached may exceed it.
+        tool_steps: tool calls.
+    """
+
+    lm_calls: int | None = None
+    tokens: int | None = None
+    tool_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("lm_calls", 1), ("tokens", 1), ("tool_steps", 0)):
+            limit = getattr(self, name)
+            if limit is not None and limit < least:
+                raise ValueError(f"{name} must be at least {least}")
+
+
 class Run:
-    """Deadline, stop, events and counts of one query.
+    """Deadline, budgets, stop, events and counts of one query.
 
     Args:
         request_id: identity of the query in events and logs.
         deadline: when the program must be over.
         clock: where time comes from.
         observer: who is told of every event.
+        limits: what the query may use.
     """
 
-    def __init__(self, *, request_id: str, deadline: Deadline, clock: Clock, observer: Observer) -> None:
+    def __init__(
+        self,
+        *,
+        request_id: str,
+        deadline: Deadline,
+        clock: Clock,
+        observer: Observer,
+        limits: RunLimits = RunLimits(),
+    ) -> None:
         self.request_id = request_id
         self.deadline = deadline
         self.clock = clock
+        self.limits = limits
         self.usage = Usage()
         self.tools_used: tuple[str, ...] = ()
+        self.answered_by = ""
         self._observer = observer
         self._reason: StopReason | None = None
+        self._detail: str | None = None
         self._complete = False
-        self._interruptible: Counter[asyncio.Task[object]] = Counter()
-        self._interrupted: set[asyncio.Task[object]] = set()
+        self._interruptions = Interruptions(clock, when_interrupted=self._end_step)
         self._outstanding: set[asyncio.Future[object]] = set()
         self._when_stopped: asyncio.Future[StopReason] | None = None
         self._counts = threading.Lock()
@@ -104,20 +147,52 @@ class Run:
         """Why the run was stopped, or None while it may go on."""
         return self._reason
 
+    def stopped_error(self) -> RunStoppedError | None:
+        """The reason with its words, to be raised; None while the run may go on."""
+        return None if self._reason is None else RunStoppedError(self._reason, self._detail)
+
     def emit(self, event: Event) -> None:
         """Tell the listeners."""
         self._observer.observe(event)
 
     def count_tool_step(self, tool: str) -> int:
-        """Note that ``tool`` is called; returns the step's number, from 1."""
+        """Note that ``tool`` is called; returns the step's number, from 1.
+
+        Raises:
+            RunStoppedError: when the budget of tool steps is used up; the run is stopped.
+        """
+        limit = self.limits.tool_steps
         with self._counts:
-            self.tools_used = (*self.tools_used, tool)
-            return len(self.tools_used)
+            if limit is None or len(self.tools_used) < limit:
+                self.tools_used = (*self.tools_used, tool)
+                return len(self.tools_used)
+        raise self._used_up(f"A query may take at most {limit} tool steps.")
+
+    def begin_lm_call(self) -> None:
+        """Note that a language model is called; consulted before each attempt.
+
+        Raises:
+            RunStoppedError: when the budget of calls or of tokens is used up; the run is stopped.
+        """
+        calls, tokens = self.limits.lm_calls, self.limits.tokens
+        with self._counts:
+            if calls is not None and self.usage.lm_calls >= calls:
+                detail = f"A query may make at most {calls} calls of language models."
+            elif tokens is not None and self.usage.total_tokens >= tokens:
+                detail = f"A query may use at most {tokens} tokens."
+            else:
+                self.usage += Usage(lm_calls=1)
+                return
+        raise self._used_up(detail)
+
+    def count_tokens(self, usage: Usage) -> None:
+        """Add the tokens that one LM call used; the call itself was counted when it began."""
+        self.count_lm_call(replace(usage, lm_calls=0))
 
     def count_lm_call(self, usage: Usage) -> None:
-        """Add what one LM call used."""
+        """Add what one LM call used, the call included: for calls that were not counted at their begin."""
         with self._counts:
-            self.usage = self.usage + usage
+            self.usage += usage
 
     def check(self) -> None:
         """Consulted before every step.
@@ -127,13 +202,15 @@ class Run:
         """
         if self._reason is None and self.deadline.passed():
             self._reason = StopReason.DEADLINE
-        if self._reason is not None:
-            raise RunStoppedError(self._reason)
+        stopped = self.stopped_error()
+        if stopped is not None:
+            raise stopped
 
     def stop(self, reason: StopReason) -> None:
         """End the run: steps in flight are interrupted, none begins again. The first reason stays.
 
-        Call it on the service's event loop. A run that is complete has nothing left to stop.
+        Call it on the service's event loop; the task that does is not interrupted. A run that is complete
+        has nothing left to stop.
         """
         if self._complete:
             return
@@ -141,11 +218,19 @@ class Run:
             self._reason = reason
         if self._when_stopped is not None and not self._when_stopped.done():
             self._when_stopped.set_result(self._reason)
-        current = asyncio.current_task()
-        for task in list(self._interruptible):
-            if task is not current and task not in self._interrupted:
-                self._interrupted.add(task)
-                task.cancel()
+        self._interruptions.interrupt()
+
+    def _used_up(self, detail: str) -> RunStoppedError:
+        """Stop the run, from whatever thread a seam works on; returns what that seam raises."""
+        if self._complete or self._reason is not None:
+            return self.stopped_error() or RunStoppedError(StopReason.BUDGET, detail)
+        self._reason, self._detail = StopReason.BUDGET, detail
+        home = self._when_stopped.get_loop() if self._when_stopped is not None else None
+        if home is not None and _is_running_here(home):
+            self.stop(StopReason.BUDGET)
+        elif home is not None:
+            home.call_soon_threadsafe(self.stop, StopReason.BUDGET)
+        return RunStoppedError(StopReason.BUDGET, detail)
 
     def complete(self) -> None:
         """The program has answered; what is left, storing the turn, is not to be stopped."""
@@ -179,34 +264,13 @@ class Run:
             StepTimeoutError: when ``limit_seconds`` went by first.
         """
         self.check()
-        task = asyncio.current_task()
-        if task is None:  # pragma: no cover - a context manager of coroutines
-            raise RuntimeError("interruptible() needs a task")
-        cancelled_before = _cancellations(task)
-        step = _StepLimit(self.clock, task, limit_seconds)
-        self._interruptible[task] += 1
-        try:
+        with self._interruptions.step(limit_seconds):
             yield
-        except asyncio.CancelledError:
-            if not self._withdraw_cancellation(task, step) or _cancellations(task) > cancelled_before:
-                raise
-            self.check()
-            raise StepTimeoutError from None
-        finally:
-            step.disarm()
-            self._withdraw_cancellation(task, step)
-            self._interruptible[task] -= 1
-            if not self._interruptible[task]:
-                del self._interruptible[task]
 
-    def _withdraw_cancellation(self, task: asyncio.Task[object], step: _StepLimit) -> bool:
-        """Take back what a stop and the step's limit did to the task; false when neither did anything."""
-        ours = (task in self._interrupted) + step.passed
-        self._interrupted.discard(task)
-        step.passed = False
-        for _ in range(ours):
-            _uncancel(task)
-        return ours > 0
+    def _end_step(self) -> NoReturn:
+        """What a step that was interrupted raises."""
+        self.check()
+        raise StepTimeoutError from None
 
     def hold_for(self, work: asyncio.Future[object]) -> None:
         """The run's slot stays taken until ``work`` is done, because threads cannot be interrupted."""
@@ -224,31 +288,9 @@ class Run:
             await asyncio.wait(set(self._outstanding))
 
 
-class _StepLimit:
-    """A timer that cancels a task and remembers that it did."""
-
-    def __init__(self, clock: Clock, task: asyncio.Task[object], limit_seconds: float | None) -> None:
-        self.passed = False
-        self._task = task
-        self._timer = None if limit_seconds is None else clock.call_later(limit_seconds, self._pass)
-
-    def _pass(self) -> None:
-        self.passed = True
-        self._task.cancel()
-
-    def disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-
-def _cancellations(task: asyncio.Task[object]) -> int:
-    """How many cancellations the task has not got over (Python 3.10 does not count them)."""
-    cancelling = getattr(task, "cancelling", None)
-    return int(cancelling()) if cancelling is not None else 0
-
-
-def _uncancel(task: asyncio.Task[object]) -> None:
-    """Take one cancellation back, where they are counted."""
-    uncancel = getattr(task, "uncancel", None)
-    if uncancel is not None:
-        uncancel()
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the caller is on the thread of ``loop``."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

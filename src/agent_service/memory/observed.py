@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent_service.core.clock import wait_at_most
 from agent_service.core.observer import StoreOperationFinished
 from agent_service.memory.base import unavailable
 
@@ -88,7 +89,7 @@ class ObservedStore:
         self._calls.add(call)
         call.add_done_callback(self._forget)
         try:
-            await self._wait(call)
+            await wait_at_most(self._clock, self._timeout_seconds, call)
         finally:
             if not goes_on:
                 call.cancel()
@@ -98,16 +99,6 @@ class ObservedStore:
         if outcome == "timeout":
             raise unavailable("The conversation store did not answer in time.")
         return call.result()
-
-    async def _wait(self, call: asyncio.Task[_T]) -> None:
-        """Return when the call is done or its time is up."""
-        time_is_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_later(self._timeout_seconds, lambda: time_is_up.set_result(None))
-        try:
-            waited: set[asyncio.Future[Any]] = {call, time_is_up}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
 
     def _forget(self, call: asyncio.Task[Any]) -> None:
         self._calls.discard(call)

@@ -53,6 +53,17 @@ class Upstream:
     retry_after_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class LoadNumbers:
+    """How loaded one upstream is: calls that may be, are, and wait to be in flight; retries that are left."""
+
+    model: str
+    limit: int
+    in_flight: int
+    waiting: int
+    retry_budget: float
+
+
 class Program(Protocol):
     """Something that answers. One instance serves many queries at once."""
 
@@ -69,6 +80,9 @@ class Program(Protocol):
 
     def upstreams(self) -> tuple[Upstream, ...]:
         """How its language models stand."""
+
+    def load(self) -> tuple[LoadNumbers, ...]:
+        """How loaded each of them is."""
 
     def reset_upstreams(self) -> None:
         """Close its breakers by hand."""
@@ -90,6 +104,7 @@ class LMOptions:
         model: a DSPy model string, or ``offline``.
         api_base: other address than the provider's own.
         api_key: other key than the provider's own variable; never shown by repr.
+        fallback_models: tried in order when the one before fails past its retries or is refused.
         chosen: whether the operator named it; else a program's own LM goes before it.
         max_retries: retries of one call after the first attempt.
         call_timeout_seconds: total time of one attempt; longer is an upstream timeout.
@@ -99,6 +114,7 @@ class LMOptions:
     model: str = "offline"
     api_base: str | None = None
     api_key: str | None = field(default=None, repr=False)
+    fallback_models: tuple[str, ...] = ()
     chosen: bool = True
     max_retries: int = 3
     call_timeout_seconds: float = 25.0

@@ -11,7 +11,7 @@ import dspy
 
 from agent_service.core.errors import ServiceError
 from agent_service.core.run import Run, RunStoppedError
-from agent_service.programs.base import Program, ProgramReply, ProgramSpec, Upstream
+from agent_service.programs.base import LoadNumbers, Program, ProgramReply, ProgramSpec, Upstream
 from agent_service.programs.context import running
 from agent_service.programs.conversation import render
 from agent_service.programs.errors import translate
@@ -93,6 +93,10 @@ class DspyProgram(Program):
         """How its language models stand."""
         return self._upstreams.standing()
 
+    def load(self) -> tuple[LoadNumbers, ...]:
+        """How loaded each of them is."""
+        return self._upstreams.numbers()
+
     def reset_upstreams(self) -> None:
         """Close its breakers by hand."""
         self._upstreams.reset()
@@ -112,7 +116,7 @@ class DspyProgram(Program):
             _raise_if_stopped(run, error)
             raise translate(error) from error
         _raise_if_stopped(run)
-        return ProgramReply(outputs=outputs, model=self.spec.model)
+        return ProgramReply(outputs=outputs, model=run.answered_by or self.spec.model)
 
     def _rendered(self, conversation: Sequence[Turn]) -> Any:
         names = {"question": self.spec.question_input, "answer": self.spec.answer_output}
@@ -149,8 +153,9 @@ def has_aforward(module: dspy.Module) -> bool:
 
 def _raise_if_stopped(run: Run, error: BaseException | None = None) -> None:
     """A program that handled the stop as an error of its own has no answer to give."""
-    if run.stop_reason is not None:
-        raise RunStoppedError(run.stop_reason) from error
+    stopped = run.stopped_error()
+    if stopped is not None:
+        raise stopped from error
 
 
 def _is_cancelled() -> bool:

@@ -50,7 +50,7 @@ def translate(error: BaseException) -> ServiceError:
         if isinstance(link, RefusedError):
             return link.error
         if isinstance(link, RunStoppedError):
-            return link.reason.error()
+            return link.error()
         for kind, meaning in _BY_TYPE:
             if isinstance(link, kind):
                 retry_after_seconds = getattr(link, "retry_after", None)

@@ -1,4 +1,4 @@
-"""What the outside may ask of the runtime: an answer, and how the service feels."""
+"""What the outside may ask of the runtime: an answer, what it remembers, and how the service feels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agent_service.core.messages import Answer, Query
+    from agent_service.core.messages import Answer, ConversationId, Query
+    from agent_service.memory.base import Page
 
 OK = "ok"
 """What a health check says when nothing is wrong."""
@@ -54,11 +55,32 @@ class Answering(Protocol):
         """
 
 
+class Remembering(Protocol):
+    """Reads and erases what is remembered of a user."""
+
+    async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
+        """At most ``limit`` (from 1) turns that come before ``before_seq``, or the newest.
+
+        Raises:
+            MemoryUnavailableError: the store cannot be read.
+        """
+
+    async def erase(self, user_id: str, session_id: str | None = None) -> int:
+        """Remove one conversation, or all of a user's; returns how many turns are gone.
+
+        Queries of this process that have seen the conversation, or are about to, are stopped: their
+        callers are told ``conflict``. None of their turns is stored once the erasure is over.
+
+        Raises:
+            MemoryUnavailableError: the store cannot be written, or a turn takes too long to be stored.
+        """
+
+
 class Vitals(Protocol):
     """Tells how the service is, and takes the one lever an operator has."""
 
     async def health(self) -> HealthReport:
-        """Run all checks within their time limits."""
+        """How the service is, within 0.1 s whatever the store and the queries do."""
 
     def not_ready_because(self) -> str | None:
         """Why no query should be sent here (starting, draining, no usable slot), or None when ready."""

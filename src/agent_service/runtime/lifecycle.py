@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from agent_service.core.clock import sleep
+from agent_service.core.clock import wait_at_most
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -95,13 +95,10 @@ class Lifecycle:
     async def _at_most(self, limit_seconds: float, work: Coroutine[Any, Any, None]) -> bool:
         """Whether ``work`` was done within ``limit_seconds``; it is cancelled otherwise."""
         working = asyncio.ensure_future(work)
-        over = asyncio.ensure_future(sleep(self._clock, limit_seconds))
         try:
-            await asyncio.wait({working, over}, return_when=asyncio.FIRST_COMPLETED)
-            return working.done()
+            return await wait_at_most(self._clock, limit_seconds, working)
         finally:
             working.cancel()
-            over.cancel()
 
     def _enter(self, phase: Phase) -> None:
         life = list(Phase)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from agent_service.core.messages import Progress
 from agent_service.core.observer import QueryFinished
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class Record:
         self._program = program
         self._observer = observer
         self._started = run.clock.monotonic()
+        self._program_began = False
+
+    def program_begins(self) -> None:
+        """From now on a failure tells how far the query had come."""
+        self._program_began = True
 
     def succeeded(self, answer: Answer) -> Answer:
         """Emit the success; returns the answer with its latency."""
@@ -36,7 +42,9 @@ class Record:
         return answer
 
     def failed(self, error: E, *, cause: BaseException | None = None) -> E:
-        """Emit the failure; returns the error, to be raised."""
+        """Emit the failure; returns the error, to be raised, with the progress of a program that began."""
+        if self._program_began:
+            error.progress = Progress(self._run.reasoning_steps, self._run.usage)
         origin = cause or error.__cause__
         self._emit(code=error.code, model=self._program.model, stored=False, cause=describe(origin))
         return error

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent_service.core.clock import Clock, Deadline
+from agent_service.core.clock import Clock, Deadline, wait_at_most
 from agent_service.core.errors import InternalError, MemoryUnavailableError, ServiceError, ShuttingDownError
 from agent_service.core.messages import Answer, Query, Turn
 from agent_service.core.observer import RunStarted
-from agent_service.core.run import Run, RunStoppedError, StopReason
+from agent_service.core.run import Run, RunLimits, RunStoppedError, StopReason
 from agent_service.memory.base import Window
+from agent_service.runtime.in_flight import InFlight
 from agent_service.runtime.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from contextlib import AbstractContextManager
 
     from agent_service.core.observer import Observer
     from agent_service.core.pool import Lease, Pool
@@ -39,12 +40,14 @@ class RunnerOptions:
         commit_reserve_seconds: kept of that limit for storing the turn, at most a tenth of it.
         context_turns: turns of the conversation that the program is shown.
         degrade_without_memory: answer without the conversation when it cannot be read, instead of refusing.
+        limits: what one query may use.
     """
 
     request_timeout_seconds: float = 30.0
     commit_reserve_seconds: float = 1.0
     context_turns: int = 3
     degrade_without_memory: bool = False
+    limits: RunLimits = field(default_factory=RunLimits)
 
     def __post_init__(self) -> None:
         if not 0 < self.request_timeout_seconds < math.inf:
@@ -75,39 +78,39 @@ class Runner:
         self._observer = observer
         self._options = options
         self._draining = False
-        self._waited_for: set[Run] = set()
-        self._holding: set[Run] = set()
+        self._in_flight = InFlight()
         self._working: set[asyncio.Task[Any]] = set()
         self._lingering: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
-        return f"<Runner {len(self._waited_for)} in flight, {self.abandoned} abandoned, {self._pool!r}>"
+        waited_for = len(self._in_flight.waited_for)
+        return f"<Runner {waited_for} in flight, {self.abandoned} abandoned, {self._pool!r}>"
 
     @property
     def abandoned(self) -> int:
         """Slots held by work that no caller waits for: threads, programs that heed no stop, late commits."""
-        return len(self._holding - self._waited_for)
+        return self._in_flight.abandoned
 
     async def answer(self, query: Query) -> Answer:
         """Answer ``query``; see ``Answering.answer``."""
         run = self._begin(query)
         record = Record(query, run, program=self._program.spec, observer=self._observer)
-        self._waited_for.add(run)
+        self._in_flight.waited_for.add(run)
         try:
-            answer = await self._admit(query, run)
+            answer = await self._admit(query, run, record)
         except asyncio.CancelledError:
             run.stop(StopReason.CALLER_LEFT)
             record.failed(StopReason.CALLER_LEFT.error())
             raise
         except RunStoppedError as stopped:
-            raise record.failed(stopped.reason.error()) from None
+            raise record.failed(stopped.error()) from None
         except ServiceError as error:
             record.failed(error)
             raise
         except Exception as error:
             raise record.failed(InternalError(), cause=error) from error
         finally:
-            self._waited_for.discard(run)
+            self._in_flight.waited_for.discard(run)
         return record.succeeded(answer)
 
     def drain(self) -> None:
@@ -126,8 +129,12 @@ class Runner:
 
     def stop_all(self) -> None:
         """Stop every query in flight; their callers are told that the service is shutting down."""
-        for run in list(self._waited_for):
+        for run in list(self._in_flight.waited_for):
             run.stop(StopReason.SHUTDOWN)
+
+    def erasing(self, user_id: str, session_id: str | None) -> AbstractContextManager[set[asyncio.Task[Any]]]:
+        """Within, the user's queries are kept from the conversation; see ``InFlight.erasing``."""
+        return self._in_flight.erasing(user_id, session_id)
 
     def _begin(self, query: Query) -> Run:
         deadline = Deadline.after(self._clock, self._limit_seconds(query))
@@ -136,6 +143,7 @@ class Runner:
             deadline=deadline.earlier_by(self._reserve_seconds(query)),
             clock=self._clock,
             observer=self._observer,
+            limits=self._options.limits,
         )
 
     def _limit_seconds(self, query: Query) -> float:
@@ -145,25 +153,26 @@ class Runner:
     def _reserve_seconds(self, query: Query) -> float:
         return min(self._options.commit_reserve_seconds, self._limit_seconds(query) / 10)
 
-    async def _admit(self, query: Query, run: Run) -> Answer:
+    async def _admit(self, query: Query, run: Run, record: Record) -> Answer:
         if self._draining:
             raise ShuttingDownError(retry_after_seconds=_DRAIN_RETRY_AFTER_SECONDS)
         refusal = self._program.refusal()
         if refusal is not None:
             raise refusal
-        lease = await self._pool.lease(run.deadline)
-        self._holding.add(run)
-        work = _owned(self._carry_out(query, run), self._working)
+        lease = await self._pool.lease(run.deadline, principal=query.conversation.user_id)
+        self._in_flight.hold(run, query.conversation)
+        work = _owned(self._carry_out(query, run, record), self._working)
         work.add_done_callback(lambda _: self._finish(run, lease))
         return await _outcome(work, run)
 
-    async def _carry_out(self, query: Query, run: Run) -> Answer:
+    async def _carry_out(self, query: Query, run: Run, record: Record) -> Answer:
         """The work itself, in a task of the service's own: it ends when the work ends, whoever listens."""
         self._observer.observe(RunStarted(run.request_id, self._program.spec.name))
         with run.stopped_at_deadline():
             window = await self._remember(query, run)
             seen = window or Window()
             turns = tuple(stored.turn for stored in seen.turns)
+            record.program_begins()
             reply = await self._program.run(run, {self._program.spec.question_input: query.question}, turns)
             run.check()
             run.complete()
@@ -208,25 +217,16 @@ class Runner:
         """
         storing = self._store.commit(query.conversation, turn, base_seq=base_seq)
         commit: asyncio.Task[Any] = _owned(storing, self._working)
+        self._in_flight.commits(commit, query.conversation)
         run.hold_for(commit)
         limit_seconds = run.deadline.remaining_seconds() + self._reserve_seconds(query)
-        await self._wait(commit, limit_seconds)
-        if not commit.done():
+        if not await wait_at_most(self._clock, limit_seconds, commit):
             return False
         try:
             commit.result()
         except MemoryUnavailableError:
             return False
         return True
-
-    async def _wait(self, task: asyncio.Task[Any], limit_seconds: float) -> None:
-        """Return when ``task`` is done or the time is over."""
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_later(limit_seconds, partial(over.set_result, None))
-        try:
-            await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
 
     def _finish(self, run: Run, lease: Lease) -> None:
         """Give the slot back when the work has ended; a thread that works on keeps it."""
@@ -240,7 +240,7 @@ class Runner:
         self._release(run, lease)
 
     def _release(self, run: Run, lease: Lease) -> None:
-        self._holding.discard(run)
+        self._in_flight.release(run)
         lease.release()
 
 
@@ -264,8 +264,9 @@ async def _outcome(work: asyncio.Task[Answer], run: Run) -> Answer:
     first: set[asyncio.Future[Any]] = {work, run.when_stopped()}
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     answered = work.done() and not work.cancelled() and work.exception() is None
-    if run.stop_reason is not None and not answered:
-        raise RunStoppedError(run.stop_reason)
+    stopped = run.stopped_error()
+    if stopped is not None and not answered:
+        raise stopped
     try:
         return work.result()
     except (Exception, RunStoppedError):

@@ -1,8 +1,8 @@
 """HTTP/1.1 for the open internet: uvicorn's httptools protocol with every wait and every head bounded.
 
-Uvicorn 0.54 waits without limit for a head or a body and takes heads of any size, so that a few slow clients
-can hold a server (CWE-400, "slowloris"). The subclass relies on attributes that uvicorn may change between
-minor versions; its tests run against a real uvicorn for that reason.
+Uvicorn 0.54 waits without limit for a head, for a body and for a client that reads, and takes heads of any
+size, so that a few slow clients can hold a server (CWE-400, "slowloris"). The subclass relies on attributes
+that uvicorn may change between minor versions; its tests run against a real uvicorn for that reason.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class GuardOptions:
     Attributes:
         head_timeout_seconds: from connecting to the first byte, and from a head's first byte to its last.
         body_timeout_seconds: from the end of the head to the end of the body.
+        unread_timeout_seconds: how long a client may take nothing of what waits for it; the kernel notices
+            in steps of a part of its send buffer.
         max_head_bytes: all header names and values of one request, trailers included.
         max_headers: how many headers one request may have.
         max_url_bytes: path and query; RFC 9112 section 3 asks for at least 8000.
@@ -40,6 +42,7 @@ class GuardOptions:
 
     head_timeout_seconds: float = 10.0
     body_timeout_seconds: float = 30.0
+    unread_timeout_seconds: float = 30.0
     max_head_bytes: int = 32_768
     max_headers: int = 100
     max_url_bytes: int = 8192
@@ -61,8 +64,8 @@ class _Expecting(Enum):
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. What breaks a limit is answered with 400, 408, 414 or 431 and the connection is closed.
 
-    Time that the service itself takes (a long query, a paused body, a pipelined request in line) is never
-    counted against the client.
+    A client that reads nothing cannot be told so: its connection is cut off. Time that the service itself
+    takes (a long query, a paused body, a pipelined request in line) is never counted against the client.
     """
 
     options: ClassVar[GuardOptions] = GuardOptions()
@@ -80,6 +83,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._expecting = _Expecting.REQUEST
         self._timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
         self._broken_limit: tuple[int, str] | None = None
         self._refused = False
         self._head_bytes = 0
@@ -90,7 +94,18 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave no timer behind."""
         self._unwatch()
+        self._unwatch_reader()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is written to."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """The client has read nearly everything."""
+        super().resume_writing()
+        self._unwatch_reader()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, then see to it that what is still missing comes in time."""
@@ -180,6 +195,22 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _watch_reader(self) -> None:
+        self._unread_timer = self.loop.call_later(
+            self.options.unread_timeout_seconds, self._on_unread, self.transport.get_write_buffer_size()
+        )
+
+    def _unwatch_reader(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    def _on_unread(self, unread_bytes: int) -> None:
+        if self.transport.get_write_buffer_size() < unread_bytes:
+            self._watch_reader()
+        else:
+            self.transport.abort()
 
     def _answering(self) -> bool:
         cycle = self.cycle  # None before the first request, whatever uvicorn's annotation says

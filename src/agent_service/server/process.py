@@ -203,8 +203,8 @@ class Process:
 def serve(build: Callable[[], Service], *, host: str, port: int, options: ProcessOptions) -> int:
     """Build a service and serve it in this process; returns the exit status.
 
-    What our own errors say is for whoever starts the service and is logged as one line; of any other error
-    the traceback is logged too.
+    What our own errors say, with those that caused them, is for whoever starts the service and is logged as
+    one line; of any other error the traceback is logged too.
     """
     exit_on_signal()
     try:
@@ -218,12 +218,22 @@ def serve(build: Callable[[], Service], *, host: str, port: int, options: Proces
             )
             process.run()
     except Exception as error:  # noqa: BLE001 - the end of the process: whatever it was, the log has it
-        if type(error).__module__.startswith("agent_service."):
-            _log.critical("%s", error)
+        if _is_ours(error):
+            _log.critical("%s", _with_causes(error))
         else:
             _log.exception("the service failed")
         return 1
     return 0
+
+
+def _is_ours(error: BaseException | None) -> bool:
+    return type(error).__module__.startswith("agent_service.")
+
+
+def _with_causes(error: BaseException) -> str:
+    """A part tells callers little and names paths and reasons in the cause, which is for operators."""
+    cause = error.__cause__
+    return f"{error} {_with_causes(cause)}" if cause is not None and _is_ours(cause) else str(error)
 
 
 class _Server(uvicorn.Server):

@@ -24,6 +24,7 @@ FAULT_KINDS = frozenset(
         "nonsense",
         "reset",
         "reset_mid_body",
+        "timeout_text",
         "truncated",
         "wrong_content_type",
     }

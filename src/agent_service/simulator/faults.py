@@ -63,6 +63,12 @@ async def _insufficient_quota(exchange: Exchange, _: Completion) -> None:
     await exchange.refuse(429, message, kind="insufficient_quota", code="insufficient_quota")
 
 
+async def _timeout_text(exchange: Exchange, _: Completion) -> None:
+    """Plainly the caller's mistake, in words that sound like an outage."""
+    message = "timeout must be a number; connection timed out is no value for it, 503, try again."
+    await exchange.refuse(400, message, kind="invalid_request_error")
+
+
 async def _hang(exchange: Exchange, _: Completion) -> None:
     await exchange.hang()
 
@@ -141,6 +147,7 @@ _PLAIN: dict[str, Callable[[Exchange, Completion], Awaitable[None]]] = {
     "nonsense": _answer,
     "reset": _reset,
     "reset_mid_body": _reset_mid_body,
+    "timeout_text": _timeout_text,
     "truncated": _truncated,
     "wrong_content_type": _wrong_content_type,
 }

@@ -19,19 +19,24 @@ from prometheus_client.registry import Collector
 from agent_service.core.errors import CancelledByCallerError
 from agent_service.core.observer import (
     Event,
+    FallbackTaken,
     HttpRequestFinished,
     LMCallFinished,
+    LoopBlocked,
     LoopLagMeasured,
     QueryFinished,
     StoreOperationFinished,
     ToolFinished,
 )
 from agent_service.telemetry.error_codes import FAULTS
+from agent_service.telemetry.upstream_gauges import UpstreamGauges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from prometheus_client import Metric
+
+    from agent_service.telemetry.upstream_gauges import UpstreamNumbers
 
 BREAKER_STATES = {"closed": 0, "open": 1, "half_open": 2}
 
@@ -51,10 +56,12 @@ class Metrics:
     queries whose caller left, which nobody was answered.
 
     Args:
-        pool_size: slots of the pool, read at each scrape; so are the next three.
+        pool_size: slots of the pool, read at each scrape; so are the next five.
         pool_in_use: slots that are taken.
         pool_waiting: queries that wait for a slot.
+        pool_abandoned: slots held by work whose caller was answered.
         breaker_state: ``closed``, ``open`` or ``half_open``.
+        upstreams: the numbers of each language model.
         version: this service's version.
         dspy_version: DSPy's version.
         models: models known from the start; their series begin at zero.
@@ -67,7 +74,9 @@ class Metrics:
         pool_size: Callable[[], int],
         pool_in_use: Callable[[], int],
         pool_waiting: Callable[[], int],
+        pool_abandoned: Callable[[], int],
         breaker_state: Callable[[], str],
+        upstreams: Callable[[], Sequence[UpstreamNumbers]],
         version: str,
         dspy_version: str,
         models: Iterable[str] = (),
@@ -81,11 +90,13 @@ class Metrics:
         self._gauge("agent_pool_size", "Queries that may run at once in this process.", pool_size)
         self._gauge("agent_pool_in_use", "Queries that run now.", pool_in_use)
         self._gauge("agent_pool_waiting", "Queries that wait for a slot.", pool_waiting)
+        self._gauge("agent_pool_abandoned", "Slots of work whose caller was answered.", pool_abandoned)
         self._gauge(
             "circuit_breaker_state",
             "Circuit breaker of the language model: 0 closed, 1 open, 2 half-open.",
             lambda: BREAKER_STATES[breaker_state()],
         )
+        self._registry.register(UpstreamGauges(upstreams))
         self._info(version=version, python=platform.python_version(), dspy=dspy_version)
         self._begin_at_zero(models, tools)
 
@@ -110,6 +121,8 @@ class Metrics:
                 self._query_finished(event)
             case LMCallFinished():
                 self._lm_call_finished(event)
+            case FallbackTaken():
+                self._fallbacks.labels(event.model).inc()
             case ToolFinished():
                 self._tool_calls.labels(event.tool, event.outcome).inc()
                 self._tool_latency.labels(event.tool).observe(event.latency_seconds)
@@ -120,6 +133,8 @@ class Metrics:
                 self._http_request_finished(event)
             case LoopLagMeasured():
                 self._loop_lag.set(event.lag_seconds)
+            case LoopBlocked():
+                self._loop_blocked.inc()
             case _:
                 pass
 
@@ -160,6 +175,9 @@ class Metrics:
         self._lm_tokens = self._counter(
             "agent_lm_tokens_total", "Tokens that the language model charged for.", "model", "kind"
         )
+        self._fallbacks = self._counter(
+            "agent_fallbacks_total", "Calls that went on to another model, by the one that failed.", "model"
+        )
         self._tool_calls = self._counter("agent_tool_calls_total", "Tool calls.", "tool", "outcome")
         self._tool_latency = self._histogram("agent_tool_latency_seconds", "Time of a tool call.", "tool")
 
@@ -183,6 +201,9 @@ class Metrics:
         )
         self._loop_lag = Gauge(
             "agent_event_loop_lag_seconds", "Lateness of the event loop's last tick.", registry=self._registry
+        )
+        self._loop_blocked = self._counter(
+            "agent_event_loop_blocked_total", "Times that the event loop did not turn for too long."
         )
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -208,6 +229,7 @@ class Metrics:
             self._errors.labels(code)
         for model in models:
             self._lm_latency.labels(model)
+            self._fallbacks.labels(model)
             for outcome in _LM_OUTCOMES:
                 self._lm_calls.labels(model, outcome)
             for kind in ("prompt", "completion"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -49,12 +50,14 @@ class Provider:
 
 
 @asynccontextmanager
-async def serving(provider: Provider) -> AsyncIterator[BoundedTransport]:
+async def serving(
+    provider: Provider, *, max_body_bytes: int = LIMIT_BYTES
+) -> AsyncIterator[BoundedTransport]:
     """``provider`` on a free port, and a transport to it."""
     server = await asyncio.start_server(provider.answer, "127.0.0.1", 0)
     provider.url = "http://{}:{}/".format(*server.sockets[0].getsockname())
     waits = lm15.Timeouts(connect=5, read=5, write=5, pool=5)
-    transport = BoundedTransport(timeouts=waits, max_connections=1, max_body_bytes=LIMIT_BYTES)
+    transport = BoundedTransport(timeouts=waits, max_connections=1, max_body_bytes=max_body_bytes)
     async with server:
         yield transport
         await transport.aclose()
@@ -92,6 +95,20 @@ async def test_a_longer_body_is_cut_and_its_connection_closed(headers: tuple[str
         assert "'idle': 0, 'in_use': 0" in repr(transport)
     assert provider.connections == 3
     assert provider.sent < 300_000_000
+
+
+async def test_the_error_of_a_longer_body_does_not_keep_what_was_read() -> None:
+    """Whoever keeps the error, with its traceback, does not keep the body."""
+    limit_bytes = 100 * LIMIT_BYTES
+    provider = Provider("connection: close", pieces=[_PIECE] * 1001)
+    async with serving(provider, max_body_bytes=limit_bytes) as transport:
+        tracemalloc.start()
+        with pytest.raises(ProtocolError) as kept:
+            await body_of(transport, provider)
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert kept.value.__traceback__ is not None
+    assert kept_bytes < limit_bytes / 2
 
 
 async def test_what_counts_is_the_length_after_decompression() -> None:

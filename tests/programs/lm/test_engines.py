@@ -17,6 +17,7 @@ from agent_service.core.clock import Deadline, SystemClock
 from agent_service.core.observer import LMCallStarted
 from agent_service.core.run import Run, RunStoppedError, StopReason
 from agent_service.programs.context import running
+from agent_service.programs.lm.chain import ModelChain
 from agent_service.programs.lm.engines import AsyncSeamEngine, Sideline, SyncSeamEngine
 from agent_service.programs.threads import LoopBridge
 from agent_service.testing import RecordingObserver
@@ -37,10 +38,11 @@ class Bench:
         self.observer, self.bridge, self.clock = RecordingObserver(), LoopBridge(), SystemClock()
         self.transport, self.sideline_transport = ScriptedTransport(*replies), ScriptedTransport(*replies)
         self.seam = make_seam(MODEL, self.transport, clock=self.clock, observer=self.observer)
-        self.sideline = Sideline(lambda: self.sideline_transport)
+        self.chain = ModelChain([self.seam])
+        self.sideline = Sideline([lambda: self.sideline_transport])
         stock = dspy.LM("openai/gpt-4o-mini", cache=False)
-        self.sync = SyncSeamEngine(self.seam, bridge=self.bridge, sideline=self.sideline, described_by=stock)
-        self.asynchronous = AsyncSeamEngine(self.seam, bridge=self.bridge)
+        self.sync = SyncSeamEngine(self.chain, bridge=self.bridge, sideline=self.sideline, described_by=stock)
+        self.asynchronous = AsyncSeamEngine(self.chain, bridge=self.bridge)
         self.bridge.attach()
 
     def run(self, seconds: float = 30.0) -> Run:
@@ -154,7 +156,7 @@ def test_a_sideline_that_was_never_used_has_nothing_to_close() -> None:
     def make() -> ScriptedTransport:
         raise AssertionError
 
-    Sideline(make).close()
+    Sideline([make]).close()
 
 
 def test_an_async_call_from_another_loop_goes_by_the_service_s(on_loop: Scenario) -> None:

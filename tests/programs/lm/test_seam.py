@@ -271,4 +271,7 @@ async def test_closing_closes_the_transport() -> None:
     at = bench("four")
     await at.seam.aclose()
     assert at.transport.closed
-    assert repr(at.seam) == f"<LMSeam {MODEL} <Breaker closed, generation 0, 0 probes>>"
+    assert repr(at.seam) == (
+        f"<LMSeam {MODEL} <Breaker closed, generation 0, 0 probes> "
+        "<AdaptiveLimit 0/256 in flight, 0 waiting>>"
+    )

@@ -49,7 +49,7 @@ def attached(**options: Any) -> Upstreams:
 def seam_of(lm: dspy.LM) -> LMSeam:
     """Where the LM's calls go."""
     assert isinstance(lm.engine, SyncSeamEngine)
-    return lm.engine.seam
+    return lm.engine.chain.seams[0]
 
 
 def test_the_same_upstream_has_one_seam() -> None:

@@ -1,6 +1,8 @@
 """A small service served by the real process code. Behaviour by path, all told on standard output.
 
-Usage: serve_fake.py HOST PORT GRACE_SECONDS [slow-build|slow-start|failed-start|broken-start|failed-build]
+Usage: serve_fake.py HOST PORT GRACE_SECONDS [MODE]
+
+MODE is slow-build, slow-start, failed-start, failed-part, broken-start or failed-build.
 """
 
 from __future__ import annotations
@@ -104,6 +106,9 @@ class FakeService:
             await asyncio.Event().wait()
         if MODE == ["failed-start"]:
             raise MisconfiguredError("The program cannot be served.")
+        if MODE == ["failed-part"]:
+            cause = MisconfiguredError("/data/file is damaged.")
+            raise MisconfiguredError("A part cannot be opened.") from cause
         if MODE == ["broken-start"]:
             raise RuntimeError("a bug")
 

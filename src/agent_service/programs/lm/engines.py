@@ -10,27 +10,28 @@ from typing import TYPE_CHECKING
 from dspy import lm15
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     import dspy
     from typing_extensions import Self
 
-    from agent_service.programs.lm.seam import LMSeam, Transport
+    from agent_service.programs.lm.chain import ModelChain
+    from agent_service.programs.lm.seam import Transport
     from agent_service.programs.threads import LoopBridge
 
 
 class AsyncSeamEngine:
     """The async engine for whatever loop a program uses: connections live on the service's."""
 
-    def __init__(self, seam: LMSeam, *, bridge: LoopBridge) -> None:
-        self._seam = seam
+    def __init__(self, chain: ModelChain, *, bridge: LoopBridge) -> None:
+        self._chain = chain
         self._bridge = bridge
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        """One logical call; see ``LMSeam.complete``."""
+        """One logical call; see ``ModelChain.complete``."""
         if self._bridge.on_service_loop():
-            return await self._seam.complete(request)
-        return await self._bridge.wait_from_another_loop(self._seam.complete(request))
+            return await self._chain.complete(request)
+        return await self._bridge.wait_from_another_loop(self._chain.complete(request))
 
     async def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
         """The same in events, all at the end, for programs that use DSPy's ``streamify`` themselves."""
@@ -52,9 +53,9 @@ class SyncSeamEngine:
     """
 
     def __init__(
-        self, seam: LMSeam, *, bridge: LoopBridge, sideline: Sideline, described_by: dspy.LM
+        self, chain: ModelChain, *, bridge: LoopBridge, sideline: Sideline, described_by: dspy.LM
     ) -> None:
-        self.seam = seam
+        self.chain = chain
         self.supports_function_calling = False
         self.supports_reasoning = False
         self.supports_response_schema = False
@@ -72,10 +73,10 @@ class SyncSeamEngine:
         self.supported_params = frozenset(stock.supported_params)
 
     def complete(self, request: lm15.Request) -> lm15.Response:
-        """One logical call; see ``LMSeam.complete``."""
+        """One logical call; see ``ModelChain.complete``."""
         if self._bridge.on_service_loop():
-            return self._sideline.complete(self.seam, request)
-        return self._bridge.wait(self.seam.complete(request))
+            return self._sideline.complete(self.chain, request)
+        return self._bridge.wait(self.chain.complete(request))
 
     def stream(self, request: lm15.Request) -> Iterator[lm15.StreamEvent]:
         """The same in events; see ``AsyncSeamEngine.stream``."""
@@ -92,18 +93,18 @@ class SyncSeamEngine:
 class Sideline:
     """An event loop in a thread of its own, started when it is first needed."""
 
-    def __init__(self, make_transport: Callable[[], Transport]) -> None:
-        self._make_transport = make_transport
+    def __init__(self, make_transports: Sequence[Callable[[], Transport]]) -> None:
+        self._make_transports = make_transports
         self._open: _OpenSideline | None = None
 
     def __repr__(self) -> str:
         return f"<Sideline {'open' if self._open else 'not in use'}>"
 
-    def complete(self, seam: LMSeam, request: lm15.Request) -> lm15.Response:
-        """Call ``seam`` over there, with connections of this loop; the calling thread blocks."""
+    def complete(self, chain: ModelChain, request: lm15.Request) -> lm15.Response:
+        """Call ``chain`` over there, with connections of this loop; the calling thread blocks."""
         if self._open is None:
-            self._open = _OpenSideline.start(self._make_transport())
-        call = seam.complete(request, self._open.transport)
+            self._open = _OpenSideline.start([make() for make in self._make_transports])
+        call = chain.complete(request, self._open.transports)
         return asyncio.run_coroutine_threadsafe(call, self._open.loop).result()
 
     def close(self) -> None:
@@ -117,17 +118,18 @@ class Sideline:
 class _OpenSideline:
     loop: asyncio.AbstractEventLoop
     thread: threading.Thread
-    transport: Transport
+    transports: Sequence[Transport]
 
     @classmethod
-    def start(cls, transport: Transport) -> _OpenSideline:
+    def start(cls, transports: Sequence[Transport]) -> _OpenSideline:
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=_turn, args=(loop,), name="lm-sideline", daemon=True)
         thread.start()
-        return cls(loop, thread, transport)
+        return cls(loop, thread, transports)
 
     def end(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.transport.aclose(), self.loop).result()
+        for transport in self.transports:
+            asyncio.run_coroutine_threadsafe(transport.aclose(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
 

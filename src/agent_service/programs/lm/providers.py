@@ -18,6 +18,8 @@ from dspy.clients.backend_selection import CLIENT_KEYS, BackendSelection, select
 from dspy.clients.engines.litellm_engine import AsyncLiteLLMEngine
 from dspy.clients.engines.lm15_engine import timeouts_for
 
+from agent_service.programs.lm.bounded_transport import BoundedTransport
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -74,12 +76,12 @@ class NativeTransport:
     ) -> None:
         route, clients = selection.resolution, selection.clients
         url, key = clients.get("api_base") or clients.get("base_url"), clients.get("api_key")
+        self._transport = BoundedTransport(timeouts=timeouts, max_connections=options.max_connections)
         self._router = lm15.AsyncLMRouter(
             lm15.RouterConfig(
                 api_keys={route.provider: key} if key else None,
                 base_urls={route.provider: url} if url else None,
-                timeouts=timeouts,
-                max_connections=options.max_connections,
+                transport=self._transport,
                 providers=declared,
             )
         )
@@ -94,7 +96,7 @@ class NativeTransport:
 
     async def aclose(self) -> None:
         """Close the connections, those in use too."""
-        await self._router.aclose()
+        await self._transport.aclose()
 
 
 class EngineTransport:

@@ -8,7 +8,7 @@ import dspy
 from dspy import lm15
 
 from agent_service.core.clock import Clock, Deadline, sleep
-from agent_service.core.errors import CircuitBreakerOpenError, ServiceError
+from agent_service.core.errors import CircuitBreakerOpenError, ServiceError, UpstreamRateLimitedError
 from agent_service.core.messages import Usage
 from agent_service.core.observer import LMCallFinished, LMCallStarted
 from agent_service.core.run import Run, RunStoppedError, StepTimeoutError, StopReason
@@ -16,6 +16,7 @@ from agent_service.programs.context import current_run
 from agent_service.programs.lm.verdicts import BreakerReport, Verdict, judge
 
 if TYPE_CHECKING:
+    from agent_service.core.adaptive_limit import AdaptiveLimit, LimitPermit
     from agent_service.core.breaker import Breaker, Permit
     from agent_service.core.observer import Observer
     from agent_service.core.retry import RetryPolicy
@@ -44,12 +45,13 @@ class RefusedError(dspy.LMError):
 
 
 class LMSeam:
-    """One upstream as all programs see it: transport, breaker, retry policy.
+    """One upstream as all programs see it: transport, breaker, limit of calls in flight, retry policy.
 
     Args:
         model: the model's name, as the caller reads it.
         transport: how it is reached from the service's event loop.
         breaker: the upstream's circuit breaker.
+        limit: how many calls it takes at once, learned from how it answers.
         retry: the upstream's retry policy and budget.
         call_timeout_seconds: total time of one attempt; past it, the upstream has failed.
         run_timeout_seconds: deadline of a call that belongs to no query.
@@ -61,6 +63,7 @@ class LMSeam:
         model: str,
         transport: Transport,
         breaker: Breaker,
+        limit: AdaptiveLimit,
         retry: RetryPolicy,
         call_timeout_seconds: float,
         run_timeout_seconds: float,
@@ -70,30 +73,31 @@ class LMSeam:
         self.model = model
         self.breaker = breaker
         self.transport = transport
-        self._retry = retry
+        self.limit = limit
+        self.retry = retry
         self._call_timeout_seconds = call_timeout_seconds
         self._run_timeout_seconds = run_timeout_seconds
         self._clock = clock
         self._observer = observer
 
     def __repr__(self) -> str:
-        return f"<LMSeam {self.model} {self.breaker!r}>"
+        return f"<LMSeam {self.model} {self.breaker!r} {self.limit!r}>"
 
     async def complete(self, request: lm15.Request, transport: Transport | None = None) -> lm15.Response:
         """Call the model, trying again within policy, budget and deadline.
 
         Raises:
-            RefusedError: when the breaker is open.
+            RefusedError: when the breaker is open, or the provider wants a longer pause than there is time.
             RunStoppedError: when the run is stopped, before or during the call.
             dspy.lm15.LM15Error: what the last attempt failed with.
         """
         run = current_run() or self._run_of_its_own()
-        self._retry.first_attempt()
+        self.retry.first_attempt()
         attempt = 1
         failed: lm15.LM15Error | None = None
         while True:
             try:
-                return await self._attempt(run, attempt, request, transport or self.transport)
+                return await self._attempt(run, attempt, request, transport)
             except RefusedError:
                 if failed is None:
                     raise
@@ -112,18 +116,17 @@ class LMSeam:
         return Run(request_id="", deadline=deadline, clock=self._clock, observer=self._observer)
 
     async def _attempt(
-        self, run: Run, attempt: int, request: lm15.Request, transport: Transport
+        self, run: Run, attempt: int, request: lm15.Request, transport: Transport | None
     ) -> lm15.Response:
-        run.check()
-        permit = self._ask(run, attempt)
+        admission = await self._admit(run, attempt, waiting=transport is None)
         started = self._clock.monotonic()
-        verdict, usage = _STOPPED, Usage(lm_calls=1)
+        verdict, usage, retry_after_seconds = _STOPPED, Usage(lm_calls=1), None
         run.emit(LMCallStarted(run.request_id, self.model, attempt))
         try:
-            response = await self._call(run, request, transport)
+            response = await self._call(run, request, transport or self.transport)
             verdict, usage = _SUCCESS, _usage(response)
         except lm15.LM15Error as error:
-            verdict = judge(error)
+            verdict, retry_after_seconds = judge(error), error.retry_after
             raise
         except Exception:
             verdict = Verdict(BreakerReport.IGNORE, "error")
@@ -131,15 +134,42 @@ class LMSeam:
         else:
             return response
         finally:
-            _report(permit, verdict)
-            run.count_lm_call(usage)
-            run.emit(self._finished(run, attempt, verdict, started, usage))
+            latency_seconds = self._clock.monotonic() - started
+            admission.report(verdict, latency_seconds, retry_after_seconds)
+            run.count_tokens(usage)
+            run.emit(self._finished(run, attempt, verdict, latency_seconds, usage))
+
+    async def _admit(self, run: Run, attempt: int, *, waiting: bool) -> _Admission:
+        """A place within the limit, the breaker's permit and a call of the run's budget, or none of them."""
+        run.check()
+        place = await self._place(run) if waiting else self.limit.try_acquire()
+        try:
+            permit = self._ask(run, attempt)
+        except RefusedError:
+            if place is not None:
+                place.ignore()
+            raise
+        admission = _Admission(permit, place)
+        try:
+            run.begin_lm_call()
+        except RunStoppedError:
+            admission.report(_STOPPED, 0.0, None)
+            raise
+        return admission
+
+    async def _place(self, run: Run) -> LimitPermit:
+        """Wait for a place; not when the provider asked for a pause that outlasts the run."""
+        pause_seconds = self.limit.pause_remaining_seconds
+        if pause_seconds >= run.deadline.remaining_seconds():
+            raise RefusedError(UpstreamRateLimitedError(retry_after_seconds=pause_seconds))
+        with run.interruptible():
+            return await self.limit.acquire()
 
     def _ask(self, run: Run, attempt: int) -> Permit:
         try:
             return self.breaker.ask()
         except CircuitBreakerOpenError as error:
-            run.emit(self._finished(run, attempt, _REFUSED, self._clock.monotonic(), Usage()))
+            run.emit(self._finished(run, attempt, _REFUSED, 0.0, Usage()))
             raise RefusedError(error) from None
 
     async def _call(self, run: Run, request: lm15.Request, transport: Transport) -> lm15.Response:
@@ -157,16 +187,15 @@ class LMSeam:
         return response
 
     def _finished(
-        self, run: Run, attempt: int, verdict: Verdict, started_seconds: float, usage: Usage
+        self, run: Run, attempt: int, verdict: Verdict, latency_seconds: float, usage: Usage
     ) -> LMCallFinished:
-        latency_seconds = self._clock.monotonic() - started_seconds
         return LMCallFinished(run.request_id, self.model, attempt, verdict.outcome, latency_seconds, usage)
 
     async def _pause_or_raise(self, run: Run, attempt: int, error: lm15.LM15Error) -> None:
         """Wait before the next attempt, or raise ``error`` when there is to be none."""
         if not judge(error).retry:
             raise error
-        pause_seconds = self._retry.pause_seconds(
+        pause_seconds = self.retry.pause_seconds(
             attempt,
             remaining_seconds=run.deadline.remaining_seconds(),
             retry_after_seconds=error.retry_after,
@@ -177,13 +206,29 @@ class LMSeam:
             await sleep(self._clock, pause_seconds)
 
 
-def _report(permit: Permit, verdict: Verdict) -> None:
-    if verdict.report is BreakerReport.SUCCESS:
-        permit.success()
-    elif verdict.report is BreakerReport.FAILURE:
-        permit.failure()
-    else:
-        permit.ignore()
+class _Admission:
+    """What one attempt holds while it lasts."""
+
+    def __init__(self, permit: Permit, place: LimitPermit | None) -> None:
+        self._permit = permit
+        self._place = place
+
+    def report(self, verdict: Verdict, latency_seconds: float, retry_after_seconds: float | None) -> None:
+        """Tell breaker and limit how the attempt ended."""
+        if verdict.report is BreakerReport.SUCCESS:
+            self._permit.success()
+        elif verdict.report is BreakerReport.FAILURE:
+            self._permit.failure()
+        else:
+            self._permit.ignore()
+        if self._place is None:
+            return
+        if verdict.outcome == "success":
+            self._place.success(latency_seconds)
+        elif verdict.outcome in {"rate_limited", "timeout"}:
+            self._place.overloaded(retry_after_seconds)
+        else:
+            self._place.ignore()
 
 
 def _usage(response: lm15.Response) -> Usage:

@@ -64,3 +64,8 @@ def judge(error: Exception) -> Verdict:
         status = error.status or 0
         return _ALIVE if _HTTP_ERROR <= status < _HTTP_SERVER_ERROR else _FAILED
     return _OURS
+
+
+def may_fall_back(error: Exception) -> bool:
+    """Whether another model may do better: not when the request itself is what was refused."""
+    return not isinstance(error, lm15.InvalidRequestError) or isinstance(error, lm15.UnsupportedModelError)

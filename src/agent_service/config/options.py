@@ -1,0 +1,83 @@
+"""What the parts are told of the settings: one function for the options of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_service.core.adaptive_limit import LimitOptions
+from agent_service.core.breaker import BreakerOptions
+from agent_service.core.pool import PoolOptions
+from agent_service.core.run import RunLimits
+from agent_service.memory.base import StoreOptions
+from agent_service.programs.base import LMOptions, ProgramOptions
+
+if TYPE_CHECKING:
+    from agent_service.config.settings import Settings
+
+
+def pool_options(settings: Settings) -> PoolOptions:
+    """How much at once."""
+    return PoolOptions(
+        size=settings.agent_pool_size,
+        queue_limit=settings.agent_pool_queue,
+        wait_seconds=settings.agent_pool_wait_secs,
+        per_principal=settings.agent_pool_per_user,
+    )
+
+
+def limit_options(settings: Settings) -> LimitOptions:
+    """How many calls one language model takes at once."""
+    return LimitOptions(
+        maximum=settings.agent_lm_max_in_flight, slow_seconds=settings.circuit_breaker_slow_secs
+    )
+
+
+def run_limits(settings: Settings) -> RunLimits:
+    """What one query may use."""
+    return RunLimits(
+        lm_calls=settings.agent_max_lm_calls,
+        tokens=settings.agent_max_tokens,
+        tool_steps=settings.agent_max_tool_steps,
+    )
+
+
+def breaker_options(settings: Settings) -> BreakerOptions:
+    """When the language model's breaker opens; a probe may take as long as any call."""
+    standard = BreakerOptions()
+    return BreakerOptions(
+        failure_threshold=settings.circuit_breaker_threshold,
+        open_seconds=settings.circuit_breaker_timeout_secs,
+        slow_call_seconds=settings.circuit_breaker_slow_secs,
+        probe_lease_seconds=max(standard.probe_lease_seconds, settings.agent_lm_timeout_secs),
+    )
+
+
+def lm_options(settings: Settings) -> LMOptions:
+    """Which language model, and how to reach it."""
+    key = settings.agent_api_key
+    return LMOptions(
+        model=settings.agent_model,
+        api_base=settings.agent_api_base,
+        api_key=key.get_secret_value() if key else None,
+        fallback_models=settings.agent_fallback_models,
+        chosen="agent_model" in settings.model_fields_set,
+        max_retries=settings.agent_max_retries,
+        call_timeout_seconds=settings.agent_lm_timeout_secs,
+        max_connections=max(LMOptions().max_connections, settings.agent_pool_size),
+    )
+
+
+def program_options(settings: Settings) -> ProgramOptions:
+    """What is served; each query in flight may need a thread."""
+    return ProgramOptions(
+        program=settings.agent_program,
+        tools=settings.agent_tools,
+        max_steps=settings.agent_max_steps,
+        tool_timeout_seconds=settings.agent_tool_timeout_secs,
+        threads=settings.agent_pool_size,
+    )
+
+
+def store_options(settings: Settings) -> StoreOptions:
+    """How long and how much a conversation is kept."""
+    return StoreOptions(ttl_seconds=settings.memory_ttl_hours * 3600.0, max_turns=settings.memory_max_turns)

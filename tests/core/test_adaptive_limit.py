@@ -224,12 +224,25 @@ async def test_who_is_cancelled_in_line_leaves_it(clock: FakeClock) -> None:
         assert (limit.in_flight, limit.waiting) == (0, 0)
 
 
+async def test_who_leaves_is_not_waited_for(limit: AdaptiveLimit, clock: FakeClock) -> None:
+    """A place in the line is given up at once, not when its turn would have come."""
+    taken(limit, 1)[0].overloaded(5.0)
+    tasks = [await waiting(limit) for _ in range(3)]
+    assert (limit.waiting, clock.pending) == (3, 1)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert limit.waiting == 0
+    clock.advance(5.0)
+    assert (limit.in_flight, clock.pending) == (0, 0)
+
+
 async def test_who_is_cancelled_with_the_permit_assigned_gives_it_back(clock: FakeClock) -> None:
     """The assignment and the cancellation meet in one tick: the permit is not lost."""
     limit = AdaptiveLimit(LimitOptions(maximum=1), clock=clock)
-    limit_permit = await limit.acquire()
+    permit = await limit.acquire()
     leaving = await waiting(limit)
-    limit_permit.ignore()
+    permit.ignore()
     asyncio.get_running_loop().call_soon(leaving.cancel)
     await some_turns()
     assert leaving.cancelled()
@@ -241,8 +254,7 @@ async def test_reports_from_another_thread_wake_who_waits(clock: FakeClock) -> N
     limit = AdaptiveLimit(LimitOptions(maximum=1), clock=clock)
     permit = await limit.acquire()
     task = await waiting(limit)
-    with ThreadPoolExecutor(1) as threads:
-        threads.submit(permit.overloaded, 3.0).result()
+    await asyncio.to_thread(permit.overloaded, 3.0)
     await some_turns()
     assert not task.done()
     clock.advance(3.0)
@@ -275,17 +287,14 @@ async def test_repr_tells_the_state(limit: AdaptiveLimit) -> None:
     await asyncio.wait({task})
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"minimum": 0},
-        {"minimum": 3, "maximum": 2},
-        {"decrease_factor": 0.0},
-        {"decrease_factor": 1.0},
-        {"slow_seconds": 0.0},
-        {"slow_seconds": float("nan")},
-    ],
-)
+@pytest.mark.parametrize("factor", [0.0, 1.0, float("nan")])
+def test_a_factor_that_does_not_decrease_is_refused(factor: float) -> None:
+    """A limit that cannot fall is none."""
+    with pytest.raises(ValueError, match="decrease_factor"):
+        LimitOptions(decrease_factor=factor)
+
+
+@pytest.mark.parametrize("wrong", [{"minimum": 0}, {"minimum": 300}, {"slow_seconds": 0.0}])
 def test_options_that_make_no_sense_are_refused_by_name(wrong: dict[str, float]) -> None:
     """A wrong bound is a mistake of the start, not of the first overload."""
     with pytest.raises(ValueError, match=next(iter(wrong))):

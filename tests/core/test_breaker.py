@@ -201,6 +201,15 @@ def test_a_failed_probe_opens_it_for_twice_as_long(clock: FakeClock) -> None:
     assert guarded.refusal() == 10.0
 
 
+def test_a_slow_probe_has_failed(guarded: Guarded) -> None:
+    """An upstream that is still as slow as when it was given a rest is not back."""
+    guarded.trip_and_wait()
+    probe = guarded.breaker.ask()
+    guarded.clock.advance(BreakerOptions().slow_call_seconds + 1)
+    probe.success()
+    assert guarded.breaker.state is BreakerState.OPEN
+
+
 def test_doubled_times_are_spread(guarded: Guarded) -> None:
     """Workers that failed together do not probe together: within a fifth of the doubled time."""
     waits = set()

@@ -68,7 +68,19 @@ def test_leases_that_are_out_count() -> None:
     assert first.principal == "b"
     line.give_back("a")
     line.give_back("a")
-    assert served(line) == "abab"
+    assert served(line) == "baba"
+
+
+def test_among_equals_who_was_served_longest_ago_goes_first() -> None:
+    """With one slot nobody has a lease out when it is free; those who wait for long still take turns."""
+    line, _ = a_line(*"aaabc")
+    order = ""
+    while (guest := line.first()) is not None:
+        line.leave(guest)
+        line.lend(guest.principal)
+        line.give_back(guest.principal)
+        order += guest.principal
+    assert order == "abcaa"
 
 
 def test_within_a_principal_it_is_first_come_first_served() -> None:
@@ -153,6 +165,7 @@ class WaitingLineMachine(RuleBasedStateMachine):
         self.line: WaitingLine[Guest] = WaitingLine(per_principal=CAP)
         self.waiting: list[Guest] = []
         self.lent: Counter[str] = Counter()
+        self.served: dict[str, int] = {}
 
     @rule(principal=st.sampled_from("abcd"))
     def join(self, principal: str) -> None:
@@ -178,6 +191,7 @@ class WaitingLineMachine(RuleBasedStateMachine):
             self.line.leave(guest)
             self.line.lend(guest.principal)
             self.lent[guest.principal] += 1
+            self.served[guest.principal] = next(_numbers)
 
     @precondition(lambda self: self.lent.total())
     @rule(data=st.data())
@@ -190,11 +204,17 @@ class WaitingLineMachine(RuleBasedStateMachine):
     @invariant()
     def the_answers_are_those_of_a_search(self) -> None:
         """First and last, by their definitions."""
-        may_go = [guest for guest in self.waiting if self.lent[guest.principal] < CAP]
-        first = min(may_go, key=lambda guest: (self.lent[guest.principal], guest.number), default=None)
+        present = {guest.principal for guest in self.waiting} | set(self.lent.elements())
+        self.served = {principal: at for principal, at in self.served.items() if principal in present}
+        heads = {guest.principal: guest for guest in reversed(self.waiting)}
+        may_go = [head for principal, head in heads.items() if self.lent[principal] < CAP]
+        first = min(may_go, key=self._turn, default=None)
         lengths = Counter(guest.principal for guest in self.waiting)
         last = max(self.waiting, key=lambda guest: (lengths[guest.principal], guest.number), default=None)
         assert (self.line.first(), self.line.last(), len(self.line)) == (first, last, len(self.waiting))
+
+    def _turn(self, head: Guest) -> tuple[int, int]:
+        return self.lent[head.principal], max(self.served.get(head.principal, -1), head.number)
 
     @invariant()
     def nothing_is_remembered_of_who_is_gone(self) -> None:

@@ -44,7 +44,7 @@ class BreakerOptions:
         slow_call_seconds: a call that takes longer is slow, also while it is in flight.
         failure_rate: share of failed calls in the window that opens it.
         slow_rate: share of slow calls in the window that opens it.
-        half_open_probes: successful probes that close it, and probes at the same time.
+        half_open_probes: successful probes that close it, and probes at the same time; a slow one has failed.
         probe_lease_seconds: a probe that has not reported by then is given to somebody else.
         max_backoff_factor: each failed probe doubles the open time, up to this many times ``open_seconds``.
         jitter: share by which a doubled open time varies, so that workers do not probe in step.
@@ -237,7 +237,8 @@ class Breaker:
         if permit not in current.probes:
             return
         current.probes.remove(permit)
-        if outcome is _Outcome.FAILURE:
+        slow = now_seconds - permit.call.begun_at_seconds > self._options.slow_call_seconds
+        if outcome is _Outcome.FAILURE or (slow and outcome is _Outcome.SUCCESS):
             self._reopen(now_seconds)
         elif outcome is _Outcome.SUCCESS:
             current.successes += 1

@@ -27,9 +27,13 @@ W = TypeVar("W", bound=Waiting)
 
 @dataclass(slots=True)
 class _Party(Generic[W]):
-    """One principal: the leases it has out, and who waits for it with their numbers of arrival."""
+    """One principal: the leases it has out, when it got the last, who waits for it since when.
+
+    All times are numbers of one count, so no two are alike.
+    """
 
     lent: int = 0
+    served: int = -1
     line: OrderedDict[W, int] = field(default_factory=OrderedDict)
 
 
@@ -45,7 +49,7 @@ class WaitingLine(Generic[W]):
         self._parties: dict[str, _Party[W]] = {}
         self._by_turn: Ranking[str] = Ranking()
         self._by_length: Ranking[str] = Ranking()
-        self._arrivals = itertools.count()
+        self._count = itertools.count()
         self._length = 0
 
     def __len__(self) -> int:
@@ -57,7 +61,8 @@ class WaitingLine(Generic[W]):
     def first(self) -> W | None:
         """Whose turn it is: of the principal with the fewest leases out, the one who waits longest.
 
-        Among principals with equally many, arrival decides. None when nobody waits who may have a lease.
+        Among principals with equally many, who was served or came longest ago. None when nobody waits who
+        may have a lease.
         """
         principal = self._by_turn.first()
         return None if principal is None else next(iter(self._parties[principal].line))
@@ -72,7 +77,7 @@ class WaitingLine(Generic[W]):
 
     def join(self, waiter: W) -> None:
         """Stand at the end of one's principal's line."""
-        self._party(waiter.principal).line[waiter] = next(self._arrivals)
+        self._party(waiter.principal).line[waiter] = next(self._count)
         self._length += 1
         self._rank(waiter.principal)
 
@@ -85,7 +90,9 @@ class WaitingLine(Generic[W]):
 
     def lend(self, principal: str) -> None:
         """Note that ``principal`` has one more lease out."""
-        self._party(principal).lent += 1
+        party = self._party(principal)
+        party.lent += 1
+        party.served = next(self._count)
         self._rank(principal)
 
     def give_back(self, principal: str) -> None:
@@ -121,6 +128,6 @@ class WaitingLine(Generic[W]):
             return
         self._by_length.put(principal, (-len(party.line), -next(reversed(party.line.values()))))
         if self._per_principal is None or party.lent < self._per_principal:
-            self._by_turn.put(principal, (party.lent, next(iter(party.line.values()))))
+            self._by_turn.put(principal, (party.lent, max(party.served, next(iter(party.line.values())))))
         else:
             self._by_turn.drop(principal)

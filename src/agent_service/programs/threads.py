@@ -41,6 +41,7 @@ class WorkThreads:
         context = contextvars.copy_context()
         submitted = self._executor.submit(context.run, _without_stop_iteration, work)
         future = asyncio.wrap_future(submitted)
+        future.add_done_callback(_retrieve)
         run.hold_for(future)  # type: ignore[arg-type] # a Future is invariant in its result, which is not looked at
         try:
             return await asyncio.shield(future)
@@ -98,3 +99,9 @@ def _without_stop_iteration(work: Callable[[], T]) -> T:
         return work()
     except StopIteration as error:
         raise RuntimeError("the work raised StopIteration") from error
+
+
+def _retrieve(future: asyncio.Future[T]) -> None:
+    """Look at the outcome of work whose caller left, so that it is not reported as forgotten."""
+    if not future.cancelled():
+        future.exception()

@@ -95,17 +95,20 @@ class LMSeam:
         self.retry.first_attempt()
         attempt = 1
         failed: lm15.LM15Error | None = None
-        while True:
-            try:
-                return await self._attempt(run, attempt, request, transport)
-            except RefusedError:
-                if failed is None:
-                    raise
-                raise failed from None
-            except lm15.LM15Error as error:
-                failed = error
-            await self._pause_or_raise(run, attempt, failed)
-            attempt += 1
+        try:
+            while True:
+                try:
+                    return await self._attempt(run, attempt, request, transport)
+                except RefusedError:
+                    if failed is None:
+                        raise
+                    raise failed from None
+                except lm15.LM15Error as error:
+                    failed = error
+                await self._pause_or_raise(run, attempt, failed)
+                attempt += 1
+        finally:
+            del failed  # or error and traceback would keep each other, and the answer's body, alive
 
     async def aclose(self) -> None:
         """Close the transport."""

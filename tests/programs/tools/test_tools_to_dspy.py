@@ -12,53 +12,13 @@ import dspy
 import pydantic
 import pytest
 
-from agent_service.core.clock import Deadline
-from agent_service.core.run import Run
 from agent_service.programs.context import running
 from agent_service.programs.threads import LoopBridge, WorkThreads
-from agent_service.programs.tools import SeamTool, ToolSeam, as_tool
-from agent_service.testing import FakeClock, RecordingObserver
+from agent_service.programs.tools import ToolSeam
+from tests.programs.tools.conftest import awhere, where
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-
-class Bench:
-    """A tool seam on the running loop, and a run."""
-
-    def __init__(self, threads: WorkThreads, clock: FakeClock) -> None:
-        bridge = LoopBridge()
-        bridge.attach()
-        self.seam = ToolSeam(threads=threads, bridge=bridge, timeout_seconds=5.0)
-        deadline = Deadline.after(clock, 30)
-        self.run = Run(request_id="r1", deadline=deadline, clock=clock, observer=RecordingObserver())
-
-    def tool(self, function: Callable[..., Any] | dspy.Tool, *, observing: bool = False) -> SeamTool:
-        """A function at the seam."""
-        return self.seam.take(as_tool(function), observing=observing)
-
-    async def acall(self, function: Callable[..., Any], **arguments: Any) -> Any:
-        """One call by the run."""
-        with running(self.run, None):
-            return await self.tool(function).acall(**arguments)
-
-
-@pytest.fixture
-async def at(clock: FakeClock) -> AsyncIterator[Bench]:
-    """A seam with two threads."""
-    threads = WorkThreads("tool", size=2)
-    yield Bench(threads, clock)
-    threads.close()
-
-
-def where() -> str:
-    """Tell which thread runs this."""
-    return threading.current_thread().name
-
-
-async def awhere() -> str:
-    """Tell the same, asynchronously."""
-    return threading.current_thread().name
+    from tests.programs.tools.conftest import Bench
 
 
 class Place(pydantic.BaseModel):

@@ -56,9 +56,13 @@ async def asked(app: Flood) -> AsyncIterator[socket.socket]:
         client.setblocking(False)
         await loop.sock_connect(client, listener.getsockname())
         await loop.sock_sendall(client, GET)
-        yield client
-    server.close()
-    await server.wait_closed()
+        try:
+            yield client
+        finally:
+            server.close()
+            for connection in state.connections:
+                connection.transport.abort()
+            await asyncio.gather(*state.tasks)
 
 
 async def test_who_reads_nothing_is_cut_off_and_its_answer_let_go() -> None:

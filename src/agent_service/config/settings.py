@@ -103,7 +103,11 @@ class Settings(BaseModel):
     agent_pool_wait_secs: float = setting("how long each of them may wait", 2.0, low=0, high=600)
     agent_pool_per_user: int | None = setting("slots that one user may hold at once", low=1, high=10_000)
     agent_lm_max_in_flight: int = setting(
-        "calls to one language model at once; fewer while it limits us or is slow", 256, low=1, high=10_000
+        "calls to one language model at once; fewer while it limits us or is slow",
+        low=1,
+        high=100_000,
+        factory=lambda data: 2 * data["agent_pool_size"],
+        shown="twice `AGENT_POOL_SIZE`",
     )
     agent_max_lm_calls: int | None = setting(
         "language model calls of one query, retries included", 100, low=1, high=100_000

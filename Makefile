@@ -12,7 +12,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.10 \
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help run test check format build clean lock
+.PHONY: help run test check format build clean lock soak
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of"
@@ -33,6 +33,9 @@ check: $(VENV)/.dev ## lint, types and import contracts, without the tests
 	@$(BIN)/mypy
 	@echo "== import contracts"
 	@$(BIN)/lint-imports --no-logo
+
+soak: $(VENV)/.dev ## 100 000 queries with faults mixed in, against a simulated model (ten minutes)
+	@$(BIN)/python -m bench.soak
 
 format: $(VENV)/.dev ## format the code and mend what the linter can
 	@$(BIN)/ruff check --fix-only

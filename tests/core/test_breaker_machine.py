@@ -176,7 +176,8 @@ class BreakerMachine(RuleBasedStateMachine):
         if issued not in self.era.live_probes(self.now):
             return
         self.era.in_flight.remove(issued)
-        if outcome == "failure":
+        slow = self.now - issued.asked_at_seconds > OPTIONS.slow_call_seconds
+        if outcome == "failure" or (outcome == "success" and slow):
             self.open_again()
         elif outcome == "success":
             self.era.successes += 1

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-OPENSSL = shutil.which("openssl")
 EXPIRED = ("20200101000000Z", "20200201000000Z")
 VALID = ("20200101000000Z", "20991231000000Z")
+
+_GET_TOOL = Path(__file__).parents[2] / "scripts" / "get-debian-tool"
 
 _CONFIG = """
 [ca]
@@ -65,5 +64,15 @@ class Authority:
         return Leaf(self._folder / f"{name}.pem", self._folder / f"{name}.key")
 
     def _openssl(self, *arguments: str) -> None:
-        assert OPENSSL is not None
-        subprocess.run([OPENSSL, *arguments], cwd=self._folder, check=True, capture_output=True)
+        subprocess.run([_openssl_path(), *arguments], cwd=self._folder, check=True, capture_output=True)
+
+
+@cache
+def _openssl_path() -> str:
+    """The command, fetched when the machine has none."""
+    found = shutil.which("openssl")
+    if found is not None:
+        return found
+    fetched = subprocess.run([_GET_TOOL, "openssl", "openssl"], capture_output=True, text=True, check=False)
+    assert fetched.returncode == 0, fetched.stderr
+    return fetched.stdout.strip()

@@ -14,12 +14,11 @@ import psutil
 import pytest
 
 from tests.faults.at_rest import PROGRAMS, assert_at_rest, assert_sound, questions
+from tests.processes import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from tests.processes import Service
 
 COMMITS_FAILED = 'agent_memory_operations_total{backend="sqlite",operation="commit",outcome="error"}'
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this to a file system")
@@ -180,17 +179,26 @@ def _overwritten(file: bytes, *, start: int, end: int) -> bytes:
     return file[:start] + bytes(255 - byte for byte in file[start:end]) + file[end:]
 
 
+@pytest.fixture(scope="module")
+def sound_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What a service that stopped in order leaves behind."""
+    folder = tmp_path_factory.mktemp("sound")
+    service = Service(folder, **PROGRAMS)
+    try:
+        service.ask("hello there")
+        service.signal(signal.SIGTERM)
+        assert service.status() == 0
+    finally:
+        service.close()
+    return (folder / "conversations.db").read_bytes()
+
+
 @pytest.mark.parametrize("damage", ["header", "pages", "cut", "not a database"])
 def test_a_damaged_file_is_refused_named_and_left_as_it_is(
-    serve: Callable[..., Service], tmp_path: Path, damage: str
+    serve: Callable[..., Service], tmp_path: Path, sound_file: bytes, damage: str
 ) -> None:
     """It is not replaced by an empty one: whoever can mend it finds every byte where it was."""
-    whole = serve(**PROGRAMS)
-    whole.ask("hello there")
-    whole.signal(signal.SIGTERM)
-    assert whole.status() == 0
-    path = tmp_path / "conversations.db"
-    file = path.read_bytes()
+    path, file = tmp_path / "conversations.db", sound_file
     damaged = {
         "header": _overwritten(file, start=0, end=100),
         "pages": _overwritten(file, start=4096, end=len(file)),

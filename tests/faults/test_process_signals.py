@@ -145,8 +145,11 @@ def test_sigkill_during_a_commit_leaves_the_turn_whole_or_absent(
     assert_sound(tmp_path / FILE)
 
 
-@pytest.mark.parametrize("programs", [PROGRAMS, ASYNC_PROGRAMS], ids=["sync", "async"])
-@pytest.mark.parametrize(("habit", "status"), [("os-exit", 7), ("segfault", -signal.SIGSEGV)])
+@pytest.mark.parametrize(
+    ("programs", "habit", "status"),
+    [(PROGRAMS, "os-exit", 7), (ASYNC_PROGRAMS, "segfault", -signal.SIGSEGV)],
+    ids=["exit", "segfault"],
+)
 def test_a_program_that_ends_the_process_costs_only_what_was_not_acknowledged(
     serve: Callable[..., Service], tmp_path: Path, programs: dict[str, str], habit: str, status: int
 ) -> None:

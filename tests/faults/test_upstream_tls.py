@@ -9,9 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import pytest
-
-from tests.faults.certificates import EXPIRED, OPENSSL, VALID, Authority
+from tests.faults.certificates import EXPIRED, VALID, Authority
 from tests.faults.row import HEALTHY, INJECTIONS, Row
 
 if TYPE_CHECKING:
@@ -83,7 +81,6 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         writer.close()
 
 
-@pytest.mark.skipif(OPENSSL is None, reason="certificates are made with openssl")
 def test_an_expired_certificate_is_the_upstreams_failure(
     serve: Callable[..., Service], tmp_path: Path, upstream: Simulator
 ) -> None:

@@ -14,6 +14,9 @@ from agent_service.programs.base import LMOptions, ProgramOptions
 if TYPE_CHECKING:
     from agent_service.config.settings import Settings
 
+_LEAST_IN_FLIGHT = 4
+"""With one call in flight, one that hangs would hold up all others for its whole time."""
+
 
 def pool_options(settings: Settings) -> PoolOptions:
     """How much at once."""
@@ -28,7 +31,9 @@ def pool_options(settings: Settings) -> PoolOptions:
 def limit_options(settings: Settings) -> LimitOptions:
     """How many calls one language model takes at once."""
     return LimitOptions(
-        maximum=settings.agent_lm_max_in_flight, slow_seconds=settings.circuit_breaker_slow_secs
+        maximum=settings.agent_lm_max_in_flight,
+        minimum=min(_LEAST_IN_FLIGHT, settings.agent_lm_max_in_flight),
+        slow_seconds=settings.circuit_breaker_slow_secs,
     )
 
 

@@ -20,7 +20,8 @@ from agent_service.core.clock import Clock, SystemClock
 from agent_service.core.observer import BreakerMoved, Observer, Observers
 from agent_service.core.pool import Pool
 from agent_service.core.retry import RetryOptions, RetryPolicy
-from agent_service.memory.observed import ObservedStore
+from agent_service.memory.observed import ObservedStore, breaker_options
+from agent_service.memory.redis import RedisStore
 from agent_service.memory.sqlite import SqliteOptions, SqliteStore
 from agent_service.programs.default_agent import NAME as DEFAULT_PROGRAM
 from agent_service.programs.default_agent import WARM_UP, default_agent
@@ -179,8 +180,28 @@ def _upstreams(settings: Settings, bridge: LoopBridge, *, clock: Clock, observer
 
 
 def _store(settings: Settings, *, clock: Clock, observer: Observer) -> ConversationStore:
-    sqlite = SqliteStore(options_of.store_options(settings), SqliteOptions(settings.memory_path), clock=clock)
-    return ObservedStore(sqlite, observer=observer, clock=clock, timeout_seconds=settings.memory_timeout_secs)
+    """Redis when the settings name one, else the SQLite file; its breaker is reported like a model's."""
+    redis_options = options_of.redis_options(settings)
+    store: ConversationStore
+    if redis_options is not None:
+        store = RedisStore(options_of.store_options(settings), redis_options, clock=clock)
+    else:
+        store = SqliteStore(
+            options_of.store_options(settings), SqliteOptions(settings.memory_path), clock=clock
+        )
+
+    def moved(before: BreakerState, after: BreakerState) -> None:
+        observer.observe(BreakerMoved("", f"memory:{store.backend}", before.value, after.value))
+
+    return ObservedStore(
+        store,
+        observer=observer,
+        clock=clock,
+        breaker=Breaker(
+            breaker_options(settings.memory_timeout_secs), clock=clock, random=random.Random(), on_move=moved
+        ),
+        timeout_seconds=settings.memory_timeout_secs,
+    )
 
 
 def _runner_options(settings: Settings) -> RunnerOptions:

@@ -33,6 +33,8 @@ DEFAULTS = {
     "CIRCUIT_BREAKER_THRESHOLD": 5,
     "CIRCUIT_BREAKER_TIMEOUT_SECS": 30,
     "CIRCUIT_BREAKER_SLOW_SECS": 20,
+    "REDIS_URL": None,
+    "REDIS_WAIT_REPLICAS": 0,
     "MEMORY_PATH": Path("data/agent-service.db"),
     "MEMORY_TTL_HOURS": 24,
     "MEMORY_CONTEXT_TURNS": 3,
@@ -152,6 +154,8 @@ WRONG = {
     "CIRCUIT_BREAKER_THRESHOLD": "0",
     "CIRCUIT_BREAKER_TIMEOUT_SECS": "0",
     "CIRCUIT_BREAKER_SLOW_SECS": "x",
+    "REDIS_URL": "http://secret@host",
+    "REDIS_WAIT_REPLICAS": "-1",
     "MEMORY_TTL_HOURS": "0",
     "MEMORY_CONTEXT_TURNS": "-1",
     "MEMORY_MAX_TURNS": "0",
@@ -181,9 +185,36 @@ def test_secrets_are_masked_in_messages_and_in_repr() -> None:
     assert "secret" not in repr(_load(AGENT_API_KEY="secret", AGENT_MODEL="a/b"))
 
 
+REDIS_URLS = [
+    "redis://localhost",
+    "rediss://user:secret@host:6380/1?ssl_ca_certs=/etc/ca.pem",
+    "unix:///run/redis.sock?db=2",
+    "redis+sentinel://:secret@a:26379,b/main/1?sentinel_password=secret",
+    "rediss+cluster://user:secret@a:7000,b:7001",
+]
+
+
+@pytest.mark.parametrize("url", REDIS_URLS)
+def test_redis_is_named_by_a_url_that_is_never_shown(url: str) -> None:
+    """Each form is taken; its password is in no repr."""
+    settings = _load(REDIS_URL=url, AGENT_POOL_SIZE="7", MEMORY_TIMEOUT_SECS="2")
+    redis = options.redis_options(settings)
+    assert redis is not None
+    assert (redis.url, redis.max_connections, redis.timeout_seconds) == (url, 14, 2.0)
+    assert "secret" not in repr(settings) + repr(redis)
+    assert options.redis_options(_load()) is None
+
+
+def test_replicas_cannot_be_waited_for_in_a_cluster() -> None:
+    """What would not be done is refused."""
+    (said,) = _problems(REDIS_URL="redis+cluster://host", REDIS_WAIT_REPLICAS="1").values()
+    assert said == "REDIS_WAIT_REPLICAS='1': must be 0 with a cluster"
+    assert _load(REDIS_URL="redis://host", REDIS_WAIT_REPLICAS="1").redis_wait_replicas == 1
+
+
 @pytest.mark.parametrize("name", NOT_SUPPORTED)
 def test_settings_of_later_versions_are_refused(name: str) -> None:
-    """Memory in Redis, keys or limits that are silently not there would be a wrong promise."""
+    """Keys or limits that are silently not there would be a wrong promise."""
     said = _problems(**{name: "redis://user:secret@host/0"})
     assert said[name].endswith("is not supported by this version")
     assert "secret" not in said[name]
@@ -191,9 +222,9 @@ def test_settings_of_later_versions_are_refused(name: str) -> None:
 
 def test_what_is_not_supported_is_listed_beside_what_is_wrong() -> None:
     """One message for everything."""
-    assert set(_problems(REDIS_URL="redis://host", SERVER_PORT="x")) == {"REDIS_URL", "SERVER_PORT"}
-    assert set(_problems(REDIS_URL="redis://host", AGENT_LM_TIMEOUT_SECS="60")) == {
-        "REDIS_URL",
+    assert set(_problems(RATE_LIMIT="1/s", SERVER_PORT="x")) == {"RATE_LIMIT", "SERVER_PORT"}
+    assert set(_problems(RATE_LIMIT="1/s", AGENT_LM_TIMEOUT_SECS="60")) == {
+        "RATE_LIMIT",
         "AGENT_LM_TIMEOUT_SECS",
     }
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent_service.core.messages import ConversationId, StoredTurn, Turn
-from agent_service.memory.base import Page, StoreOptions, Window
+from agent_service.memory.base import Page, SessionInfo, StoreOptions, Window
 from agent_service.memory.in_memory import InMemoryStore
+from agent_service.memory.redis import RedisStore
+from agent_service.memory.redis_connection import RedisOptions
 from agent_service.memory.sqlite import SqliteOptions, SqliteStore
 from agent_service.testing import FakeClock
+from tests.redis_servers import DatedClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_service.memory.base import ConversationStore
+    from tests.redis_servers import RedisClusterServers, RedisServer
 
 
 def _turn(turn_id: str, question: str = "q") -> Turn:
@@ -61,6 +67,15 @@ class _Model:
         shown = tuple(older[-limit:])
         return Page(shown, shown[0].seq if len(older) > limit else None)
 
+    def sessions(self, user_id: str, limit: int, after: str | None) -> tuple[SessionInfo, ...]:
+        names = sorted(
+            key.session_id
+            for key in self.lives
+            if key.user_id == user_id and self.life(key) and (after is None or key.session_id > after)
+        )
+        found = [(name, self.kept(ConversationId(user_id, name))) for name in names[:limit]]
+        return tuple(SessionInfo(name, len(kept), kept[-1].seq, 1_700_000_000.25) for name, kept in found)
+
     def erase(self, user_id: str, session_id: str | None) -> int:
         keys = [key for key in self.lives if key.user_id == user_id and session_id in (None, key.session_id)]
         gone = sum(len(self.kept(key)) for key in keys)
@@ -77,12 +92,16 @@ _steps = st.one_of(
     st.tuples(st.just("commit"), _conversations, st.builds(_turn, _turn_ids, st.text()), _small),
     st.tuples(st.just("read"), _conversations, _small),
     st.tuples(st.just("page"), _conversations, st.integers(1, 8), st.none() | _small),
+    st.tuples(st.just("sessions"), _names, st.integers(1, 3), st.none() | _names),
     st.tuples(st.just("erase"), _names, st.none() | _names),
     st.tuples(st.just("advance"), st.sampled_from([1.0, 9.0, 10.0])),
 )
 _one_conversation = st.tuples(
     st.just("commit"), st.just(ConversationId("a", "b")), st.builds(_turn, _turn_ids), _small
 )
+
+
+_sequences = st.lists(_steps | _one_conversation, min_size=1, max_size=40)
 
 
 async def _apply(store: ConversationStore, clock: FakeClock, step: tuple[object, ...]) -> object:
@@ -94,6 +113,9 @@ async def _apply(store: ConversationStore, clock: FakeClock, step: tuple[object,
         case ("page", ConversationId() as conversation, int(limit), before_seq):
             assert before_seq is None or isinstance(before_seq, int)
             return await store.page(conversation, limit=limit, before_seq=before_seq)
+        case ("sessions", str(user_id), int(limit), after):
+            assert after is None or isinstance(after, str)
+            return await store.sessions(user_id, limit=limit, after=after)
         case ("erase", str(user_id), session_id):
             assert session_id is None or isinstance(session_id, str)
             return await store.erase(user_id, session_id)
@@ -107,26 +129,49 @@ def _expect(model: _Model, step: tuple[object, ...]) -> object:
     return None if name == "advance" else getattr(model, str(name))(*arguments)
 
 
-@pytest.mark.parametrize("backend", ["memory", "sqlite"])
-@settings(max_examples=150, deadline=None)
-@given(max_turns=st.integers(1, 3), steps=st.lists(_steps | _one_conversation, min_size=1, max_size=40))
-def test_any_sequence_of_calls_agrees_with_the_model(
-    backend: str, max_turns: int, steps: list[tuple[object, ...]]
-) -> None:
-    """Whatever is committed, read, paged, erased and outlived: the answers are those of a plain list."""
-    options = StoreOptions(ttl_seconds=10.0, max_turns=max_turns)
+def _redis(options: StoreOptions, reached: RedisOptions, clock: FakeClock) -> ConversationStore:
+    return RedisStore(options, reached, clock=DatedClock(clock))
 
-    async def compare(store: ConversationStore, clock: FakeClock) -> None:
-        model = _Model(options, clock)
+
+def _run(
+    make: Callable[[FakeClock], ConversationStore], options: StoreOptions, steps: list[tuple[object, ...]]
+) -> None:
+    """Take every step on the store and on the model, and compare."""
+    clock = FakeClock()
+    model = _Model(options, clock)
+
+    async def compare() -> None:
+        store = make(clock)
         await store.start()
         for step in steps:
             assert _expect(model, step) == await _apply(store, clock, step)
         await store.close()
 
-    clock = FakeClock()
+    asyncio.run(compare())
+
+
+@settings(max_examples=150, deadline=None)
+@given(max_turns=st.integers(1, 3), steps=_sequences)
+def test_any_sequence_of_calls_agrees_with_the_model(max_turns: int, steps: list[tuple[object, ...]]) -> None:
+    """Whatever is committed, read, paged, erased and outlived: the answers are those of a plain list."""
+    options = StoreOptions(ttl_seconds=10.0, max_turns=max_turns)
+    _run(lambda clock: InMemoryStore(options, clock=clock), options, steps)
     with tempfile.TemporaryDirectory() as folder:
-        if backend == "memory":
-            asyncio.run(compare(InMemoryStore(options, clock=clock), clock))
-        else:
-            file = SqliteOptions(Path(folder) / "store.db")
-            asyncio.run(compare(SqliteStore(options, file, clock=clock), clock))
+        file = SqliteOptions(Path(folder) / "store.db")
+        _run(lambda clock: SqliteStore(options, file, clock=clock), options, steps)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(max_turns=st.integers(1, 3), steps=_sequences)
+def test_any_sequence_of_calls_of_redis_agrees_with_the_model(
+    redis_server: RedisServer,
+    redis_cluster: RedisClusterServers,
+    max_turns: int,
+    steps: list[tuple[object, ...]],
+) -> None:
+    """The same on one server and on a cluster."""
+    options = StoreOptions(ttl_seconds=10.0, max_turns=max_turns)
+    for servers in (redis_server, redis_cluster):
+        servers.clear()
+        make = partial(_redis, options, RedisOptions(servers.url))
+        _run(make, options, steps)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from agent_service.core.breaker import Breaker, BreakerOptions, BreakerState
 from agent_service.core.errors import MemoryUnavailableError
 from agent_service.core.messages import ConversationId, StoredTurn, Turn
 from agent_service.core.observer import StoreOperationFinished
-from agent_service.memory.base import Page, Window
+from agent_service.memory.base import (
+    Claim,
+    IdempotencyKey,
+    Page,
+    RecordUnusableError,
+    SessionInfo,
+    Window,
+)
 from agent_service.memory.observed import ObservedStore
 from agent_service.testing import FakeClock, FakeTimer, RecordingObserver
 
@@ -23,6 +32,7 @@ _T = TypeVar("_T")
 HERE = ConversationId("user")
 TURN = Turn("t1", "q", "a", 0.0)
 STORED = StoredTurn(TURN, 1, 0)
+KEY = IdempotencyKey("user", "key")
 
 
 class _SlowStore:
@@ -73,6 +83,38 @@ class _SlowStore:
     async def erase(self, user_id: str, session_id: str | None = None) -> int:
         return await self._end("erase", 1 if session_id is None else 2)
 
+    async def sessions(
+        self, user_id: str, *, limit: int = 100, after: str | None = None
+    ) -> tuple[SessionInfo, ...]:
+        return await self._end("sessions", (SessionInfo(f"{user_id} {after}", limit, 1, 0.0),))
+
+    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        return await self._end("take_turn", (token, ttl_seconds) == ("a", 30.0))
+
+    async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        return await self._end("keep_turn", (token, ttl_seconds) == ("a", 30.0))
+
+    async def give_turn(self, conversation: ConversationId, *, token: str) -> None:
+        return await self._end("give_turn", None)
+
+    async def claim(
+        self,
+        key: IdempotencyKey,
+        *,
+        fingerprint: str,
+        turn_id: str,
+        ttl_seconds: float,
+        running_ttl_seconds: float,
+    ) -> Claim:
+        response = f"{ttl_seconds} {running_ttl_seconds}".encode()
+        return await self._end("claim", Claim("new", fingerprint, turn_id, response))
+
+    async def finish(self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float) -> bool:
+        return await self._end("finish", (turn_id, response, ttl_seconds) == ("t", b"r", 2.0))
+
+    async def abandon(self, key: IdempotencyKey, *, turn_id: str) -> None:
+        return await self._end("abandon", None)
+
 
 class _CountingClock(FakeClock):
     """Counts the scheduled calls that were made."""
@@ -94,7 +136,15 @@ class _Room:
         self.clock = _CountingClock()
         self.slow = _SlowStore()
         self.observer = RecordingObserver()
-        self.store = ObservedStore(self.slow, observer=self.observer, clock=self.clock, timeout_seconds=1.0)
+        self.breaker = Breaker(
+            BreakerOptions(failure_threshold=3, open_seconds=5.0, half_open_probes=1),
+            clock=self.clock,
+            random=random.Random(0),
+            on_move=lambda _before, _after: None,
+        )
+        self.store = ObservedStore(
+            self.slow, observer=self.observer, clock=self.clock, breaker=self.breaker, timeout_seconds=1.0
+        )
 
     def told(self) -> list[tuple[str, str, str, float]]:
         events = self.observer.of(StoreOperationFinished)
@@ -120,12 +170,27 @@ async def _begin(call: Awaitable[_T]) -> asyncio.Future[_T]:
     return task
 
 
+FINISHING = {"commit", "give_turn", "finish", "abandon"}
+"""What ends something that was begun."""
+
 CALLS: dict[str, tuple[Callable[[ObservedStore], Awaitable[object]], object]] = {
     "ping": (lambda store: store.ping(), None),
     "read": (lambda store: store.read(HERE, last_turns=2), Window((STORED, STORED), 1)),
     "commit": (lambda store: store.commit(HERE, TURN, base_seq=4), StoredTurn(TURN, 1, 4)),
     "page": (lambda store: store.page(HERE, limit=1, before_seq=5), Page((STORED,), 5)),
     "erase": (lambda store: store.erase("u", "s"), 2),
+    "sessions": (lambda store: store.sessions("u", limit=7, after="s"), (SessionInfo("u s", 7, 1, 0.0),)),
+    "take_turn": (lambda store: store.take_turn(HERE, token="a", ttl_seconds=30.0), True),
+    "keep_turn": (lambda store: store.keep_turn(HERE, token="a", ttl_seconds=30.0), True),
+    "give_turn": (lambda store: store.give_turn(HERE, token="a"), None),
+    "claim": (
+        lambda store: store.claim(
+            KEY, fingerprint="f", turn_id="t", ttl_seconds=2.0, running_ttl_seconds=1.0
+        ),
+        Claim("new", "f", "t", b"2.0 1.0"),
+    ),
+    "finish": (lambda store: store.finish(KEY, turn_id="t", response=b"r", ttl_seconds=2.0), True),
+    "abandon": (lambda store: store.abandon(KEY, turn_id="t"), None),
 }
 
 
@@ -155,7 +220,7 @@ async def test_a_call_that_fails_raises_the_stores_error(room: _Room, operation:
     assert room.told() == [("slow", operation, "error", 0.0)]
 
 
-@pytest.mark.parametrize("operation", [name for name in CALLS if name != "commit"])
+@pytest.mark.parametrize("operation", [name for name in CALLS if name not in FINISHING])
 async def test_a_call_past_its_limit_is_ended(room: _Room, operation: str) -> None:
     """At timeout_seconds the caller is told and the store's own call is cancelled."""
     pending = await _begin(CALLS[operation][0](room.store))
@@ -219,3 +284,74 @@ async def test_start_and_close_are_the_stores_own(room: _Room) -> None:
 
     assert (room.slow.started, room.slow.closed) == (True, True)
     assert room.store.backend == "slow"
+
+
+async def _fail(room: _Room, error: Exception, times: int) -> None:
+    room.slow.fails_with = error
+    room.slow.may_end.set()
+    for _ in range(times):
+        with pytest.raises(MemoryUnavailableError):
+            await room.store.ping()
+
+
+@pytest.mark.parametrize("operation", [name for name in CALLS if name not in FINISHING])
+async def test_a_store_that_fails_is_asked_no_more_for_a_while(room: _Room, operation: str) -> None:
+    """Refused at once, with the time to come back; told as such; the store itself hears nothing."""
+    await _fail(room, MemoryUnavailableError(), 3)
+
+    with pytest.raises(MemoryUnavailableError, match="rest") as refused:
+        await CALLS[operation][0](room.store)
+
+    assert refused.value.retry_after_seconds == 5.0
+    assert room.slow.ended == ["ping"] * 3
+    assert room.told()[-1] == ("slow", operation, "refused", 0.0)
+
+
+@pytest.mark.parametrize("operation", sorted(FINISHING))
+async def test_what_was_begun_is_finished_whatever_the_breaker_says(room: _Room, operation: str) -> None:
+    """An answer exists already: it is worth a try, and what comes of it moves no open breaker."""
+    await _fail(room, MemoryUnavailableError(), 3)
+    room.slow.fails_with = None
+
+    assert await CALLS[operation][0](room.store) == CALLS[operation][1]
+
+    assert room.breaker.state is BreakerState.OPEN
+
+
+async def test_a_store_that_is_back_is_found_by_one_probe(room: _Room) -> None:
+    """After the rest one call goes through, and when it succeeds all do."""
+    await _fail(room, MemoryUnavailableError(), 3)
+    room.slow.fails_with = None
+    room.clock.advance(5.0)
+
+    await room.store.ping()
+
+    assert room.breaker.state is BreakerState.CLOSED
+
+
+async def test_calls_that_take_too_long_open_the_breaker(room: _Room) -> None:
+    """A store that hangs is as dead as one that fails."""
+    for _ in range(3):
+        pending = await _begin(room.store.ping())
+        room.clock.advance(1.0)
+        with pytest.raises(MemoryUnavailableError):
+            await pending
+
+    assert room.breaker.state is BreakerState.OPEN
+
+
+async def test_callers_who_leave_say_nothing_of_the_store(room: _Room) -> None:
+    """Many of them do not open the breaker."""
+    for _ in range(9):
+        pending = await _begin(room.store.ping())
+        pending.cancel()
+        await asyncio.wait({pending})
+
+    assert room.breaker.state is BreakerState.CLOSED
+
+
+async def test_one_bad_record_does_not_stop_the_others(room: _Room) -> None:
+    """A conversation that cannot be read is its own trouble, however often it is asked for."""
+    await _fail(room, RecordUnusableError(), 9)
+
+    assert room.breaker.state is BreakerState.CLOSED

@@ -78,6 +78,23 @@ def test_a_file_is_opened_again_as_it_was(tmp_path: Path) -> None:
     connection.close()
 
 
+def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Its turns stay; what it lacked is added."""
+    path = tmp_path / "store.db"
+    _make(path)
+    old = apsw.Connection(str(path))
+    old.execute("DROP TABLE turn_leases; DROP TABLE idempotency_records")
+    old.pragma("user_version", 1)
+    old.close()
+
+    connection = open_prepared(path, 1.0)
+
+    assert connection.pragma("user_version") == SCHEMA_VERSION
+    assert connection.execute("SELECT count(*) FROM turns").fetchall() == [(200,)]
+    assert connection.execute("SELECT * FROM turn_leases, idempotency_records").fetchall() == []
+    connection.close()
+
+
 def test_a_name_that_means_something_to_sqlite_is_only_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent_service.core.messages import ConversationId, Turn
-from agent_service.memory import sqlite_statements
+from agent_service.memory import sqlite_claims, sqlite_statements
 from agent_service.memory.base import StoreOptions
 from agent_service.memory.sqlite_schema import open_prepared
 from agent_service.memory.sqlite_statements import append_turn, erase_conversations, read_page, read_window
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STATEMENTS = {
     name: value
-    for name, value in vars(sqlite_statements).items()
+    for name, value in {**vars(sqlite_statements), **vars(sqlite_claims)}.items()
     if name.isupper() and isinstance(value, str)
 }
 HERE = ConversationId("user")

@@ -9,6 +9,7 @@ from agent_service.core.breaker import BreakerOptions
 from agent_service.core.pool import PoolOptions
 from agent_service.core.run import RunLimits
 from agent_service.memory.base import StoreOptions
+from agent_service.memory.redis_connection import RedisOptions
 from agent_service.programs.base import LMOptions, ProgramOptions
 
 if TYPE_CHECKING:
@@ -80,6 +81,18 @@ def program_options(settings: Settings) -> ProgramOptions:
         max_steps=settings.agent_max_steps,
         tool_timeout_seconds=settings.agent_tool_timeout_secs,
         threads=settings.agent_pool_size,
+    )
+
+
+def redis_options(settings: Settings) -> RedisOptions | None:
+    """Which Redis, or None. A query in flight needs it for its own calls and for its lease."""
+    if settings.redis_url is None:
+        return None
+    return RedisOptions(
+        settings.redis_url.get_secret_value(),
+        timeout_seconds=settings.memory_timeout_secs,
+        wait_replicas=settings.redis_wait_replicas,
+        max_connections=2 * settings.agent_pool_size,
     )
 
 

@@ -22,6 +22,7 @@ from agent_service.config.values import (
     ImportString,
     ImportStrings,
     LogLevels,
+    RedisUrl,
     Url,
     Word,
     Words,
@@ -32,9 +33,11 @@ from agent_service.config.values import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic.fields import FieldInfo
+
 OFFLINE_MODEL = "offline"
 _DEFAULT_MODEL = "openai/gpt-4o-mini"
-NOT_SUPPORTED = ("REDIS_URL", "AGENT_PROGRAM_STATE", "API_KEYS_FILE", "RATE_LIMIT")
+NOT_SUPPORTED = ("AGENT_PROGRAM_STATE", "API_KEYS_FILE", "RATE_LIMIT")
 """To ignore one of these would be a wrong promise, so the start refuses them."""
 
 
@@ -143,6 +146,11 @@ class Settings(BaseModel):
         factory=lambda data: min(20.0, data["agent_lm_timeout_secs"] * 4 / 5),
         shown="four fifths of `AGENT_LM_TIMEOUT_SECS`, at most 20",
     )
+    redis_url: RedisUrl | None = setting(
+        "the Redis that keeps the conversations, instead of the SQLite file",
+        allowed="a redis://, rediss:// or unix:// URL, or one with `+sentinel` or `+cluster`",
+    )
+    redis_wait_replicas: int = setting("replicas that confirm a turn; not for clusters", 0, low=0, high=10)
     memory_path: Path = setting(
         "the SQLite file of the conversations", Path("data/agent-service.db"), allowed="a path"
     )
@@ -189,12 +197,7 @@ class Settings(BaseModel):
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
-            names = dict.fromkeys(
-                str(found["loc"][0]) for found in error.errors() if found["loc"][0] in values
-            )
-            problems += [
-                wrong(name, values[name], f"must be {allowed[name].replace('`', '')}") for name in names
-            ]
+            problems += _wrong_values(error, values, allowed)
             raise SettingsError(tuple(problems)) from None
         problems += _contradictions(settings)
         if problems:
@@ -204,18 +207,27 @@ class Settings(BaseModel):
     @classmethod
     def table(cls) -> tuple[SettingRow, ...]:
         """Every setting, in order."""
-        rows = []
-        for name, field in cls.model_fields.items():
-            about: Any = field.json_schema_extra
-            number = "a whole number" if field.annotation in {int, int | None} else "a number"
-            allowed = about["allowed"] or f"{number} {about['range']}"
-            rows.append(SettingRow(name.upper(), about["default"], allowed, field.description or ""))
-        return tuple(rows)
+        return tuple(_row(name, field) for name, field in cls.model_fields.items())
 
     @property
     def log_levels(self) -> dict[str, str]:
         """Level by logger; the empty name is all others."""
         return log_levels(self.log_level)
+
+
+def _row(name: str, field: FieldInfo) -> SettingRow:
+    about: Any = field.json_schema_extra
+    number = "a whole number" if field.annotation in {int, int | None} else "a number"
+    allowed = about["allowed"] or f"{number} {about['range']}"
+    return SettingRow(name.upper(), about["default"], allowed, field.description or "")
+
+
+def _wrong_values(
+    error: ValidationError, values: Mapping[str, str], allowed: Mapping[str, str]
+) -> list[SettingProblem]:
+    """Each wrong variable once, with what is allowed."""
+    names = dict.fromkeys(str(found["loc"][0]) for found in error.errors() if found["loc"][0] in values)
+    return [wrong(name, values[name], f"must be {allowed[name].replace('`', '')}") for name in names]
 
 
 def _contradictions(settings: Settings) -> list[SettingProblem]:
@@ -229,4 +241,8 @@ def _contradictions(settings: Settings) -> list[SettingProblem]:
     unnamed = "agent_model" not in settings.model_fields_set and settings.agent_model == OFFLINE_MODEL
     if unnamed and (settings.agent_api_base or settings.agent_api_key):
         found.append(wrong("AGENT_MODEL", "", "must be set when AGENT_API_BASE or AGENT_API_KEY is"))
+    on_cluster = settings.redis_url and "+cluster:" in settings.redis_url.get_secret_value()
+    if settings.redis_wait_replicas and on_cluster:
+        wanted = str(settings.redis_wait_replicas)
+        found.append(wrong("REDIS_WAIT_REPLICAS", wanted, "must be 0 with a cluster"))
     return found

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from agent_service.memory.redis_url import parse_address
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,6 +38,11 @@ def _header_value(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _redis_address(url: SecretStr) -> SecretStr:
+    parse_address(url.get_secret_value())
+    return url
+
+
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
@@ -45,6 +52,7 @@ def _items(value: Any) -> Any:
 
 
 ApiKey = Annotated[SecretStr, AfterValidator(_header_value)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_address)]
 Word = Annotated[str, Field(pattern=r"^\S+$", max_length=200)]
 Words = Annotated[tuple[Word, ...], BeforeValidator(_items)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")]

@@ -103,7 +103,7 @@ class BreakerMoved(Event):
 
 @dataclass(frozen=True, slots=True)
 class StoreOperationFinished(Event):
-    """A conversation store did something. ``outcome``: success, error or timeout."""
+    """A conversation store did something. ``outcome``: success, error, timeout or refused."""
 
     backend: str
     operation: str

@@ -13,7 +13,8 @@ A conversation is a sequence of whole turns. Promises:
   renumbers nothing; an expired or erased conversation begins at 1 again and remembers no ids.
 * A conversation expires as a whole, ``ttl_seconds`` after its last commit by the wall clock. Expired turns
   are never returned and not counted by ``erase``. Reading does not prolong; nor does a repeated commit.
-* At most ``max_turns`` turns are kept. A turn's texts come back exactly as they were given.
+* At most ``max_turns`` turns are kept; a backend that says so keeps fewer of very long ones, and always the
+  newest. A turn's texts come back exactly as they were given.
 * Ids and texts may be any ``str``: NUL, control characters and lone surrogates included, nothing is
   normalised. No turn of another user or session is ever returned, whatever characters the ids hold.
 * Concurrent use from many tasks of one event loop is safe, and so are several processes where the backend
@@ -22,12 +23,30 @@ A conversation is a sequence of whole turns. Promises:
   So is a turn that the backend cannot hold; turns committed at the same time do not suffer from it.
 * Calls before ``start`` and after ``close`` raise ``MemoryUnavailableError``; what was accepted before
   ``close`` is finished.
+
+Beside the conversation itself a store keeps two kinds of short-lived records:
+
+* **The turn lease** says who may answer next, so that questions are answered one after the other. It makes
+  conversations coherent and guards nothing: a holder that outlives its lease commits all the same, and
+  ``base_seq`` tells that another turn came between. One token holds it at a time; taking it again with
+  the same token prolongs it; it ends by itself after ``ttl_seconds``. Only its holder can keep it or give
+  it back.
+* **Idempotency records** remember, by principal and key, what a request was answered with. One caller at a
+  time holds a claim. A claim whose holder is silent for ``running_ttl_seconds`` can be claimed anew and
+  keeps its ``turn_id``: when the first holder had committed after all, the second one's commit changes
+  nothing. Claiming with another fingerprint changes nothing; the stored fingerprint comes back.
+  ``running_ttl_seconds`` has to be longer than a request can take, or a holder that is merely slow could
+  abandon another's claim.
+
+``erase`` of a user takes all of this along: conversations, leases, and the idempotency records whose
+principal is that user id. Erasing one session leaves idempotency records, which belong to no session; they
+end by themselves. A commit at the same time may come after the erasing and begin the conversation anew.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from agent_service.core.errors import MemoryUnavailableError
 
@@ -36,6 +55,13 @@ if TYPE_CHECKING:
 
 RETRY_AFTER_SECONDS = 1.0
 """When a caller may try again while a store is not available."""
+
+MAX_RESPONSE_BYTES = 256 * 1024
+"""A longer response is not kept with its idempotency record."""
+
+
+class RecordUnusableError(MemoryUnavailableError):
+    """One conversation or record cannot be read or stored; the store as such is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +97,41 @@ class Page:
 
     turns: tuple[StoredTurn, ...]
     next_before_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """One live conversation of a user: turns kept, the newest one's seq and when it was answered."""
+
+    session_id: str
+    turns: int
+    last_seq: int
+    last_at_epoch_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A caller's key. It means something only together with who the caller is."""
+
+    principal: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is known of an idempotency key.
+
+    Attributes:
+        state: ``new``: the claim is the caller's, go on; ``running``: somebody else's; ``done``: answered.
+        fingerprint: of the request that was claimed first.
+        turn_id: under which its turn is committed.
+        response: what it was answered with; None when not done, or done and too long to keep.
+    """
+
+    state: Literal["new", "running", "done"]
+    fingerprint: str
+    turn_id: str
+    response: bytes | None = None
 
 
 def stretch(first_seq: int, last_seq: int, *, limit: int, before_seq: int | None = None) -> range:
@@ -117,3 +178,46 @@ class ConversationStore(Protocol):
 
     async def erase(self, user_id: str, session_id: str | None = None) -> int:
         """Remove one conversation, or all of a user's; returns how many turns are gone."""
+
+    async def sessions(
+        self, user_id: str, *, limit: int = 100, after: str | None = None
+    ) -> tuple[SessionInfo, ...]:
+        """At most ``limit`` (from 1) live conversations of a user, in a fixed order of their ids.
+
+        ``after``, a session id that need not exist, asks for those behind it; fewer than ``limit`` are the
+        last.
+        """
+
+    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        """Take the turn lease; whether ``token`` has it now."""
+
+    async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        """Prolong the turn lease to ``ttl_seconds`` from now; False when ``token`` has it no longer."""
+
+    async def give_turn(self, conversation: ConversationId, *, token: str) -> None:
+        """Give the turn lease back; does nothing when ``token`` has it no longer."""
+
+    async def claim(
+        self,
+        key: IdempotencyKey,
+        *,
+        fingerprint: str,
+        turn_id: str,
+        ttl_seconds: float,
+        running_ttl_seconds: float,
+    ) -> Claim:
+        """Claim ``key`` for the request with ``fingerprint``, or tell who was first.
+
+        The same call again is the same claim: a reply that was lost costs nothing. The record is kept for
+        ``ttl_seconds``.
+        """
+
+    async def finish(self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float) -> bool:
+        """Keep the response of the claim that has ``turn_id``, for ``ttl_seconds`` from now.
+
+        Returns whether the key is answered with a response from now on. False: it is longer than
+        ``MAX_RESPONSE_BYTES`` (the key is done, without one), or the claim is gone. The first finish counts.
+        """
+
+    async def abandon(self, key: IdempotencyKey, *, turn_id: str) -> None:
+        """Forget the claim that has ``turn_id``, because nothing was done; one that is done stays."""

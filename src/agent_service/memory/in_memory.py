@@ -8,12 +8,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent_service.core.messages import ConversationId, StoredTurn
-from agent_service.memory.base import Page, Window, older_than, stretch, unavailable
+from agent_service.memory.base import Page, SessionInfo, Window, older_than, stretch, unavailable
+from agent_service.memory.in_memory_claims import Claims, Leases
 
 if TYPE_CHECKING:
     from agent_service.core.clock import Clock
     from agent_service.core.messages import Turn
-    from agent_service.memory.base import StoreOptions
+    from agent_service.memory.base import Claim, IdempotencyKey, StoreOptions
 
 _FORGOTTEN_PER_COMMIT = 2
 """Above one, so that conversations go faster than commits can bring them."""
@@ -37,6 +38,8 @@ class InMemoryStore:
         self._max_conversations = max_conversations
         self._open = False
         self._by_last_commit: dict[ConversationId, _Conversation] = {}
+        self._leases = Leases(clock=clock)
+        self._claims = Claims(clock=clock)
 
     def __repr__(self) -> str:
         state = "open" if self._open else "closed"
@@ -50,6 +53,8 @@ class InMemoryStore:
         """Forget everything."""
         self._open = False
         self._by_last_commit.clear()
+        self._leases.clear()
+        self._claims.clear()
 
     async def ping(self) -> None:
         """Return when open."""
@@ -90,7 +95,71 @@ class InMemoryStore:
         gone = sum(len(self._live(key).kept) for key in erased)
         for key in erased:
             del self._by_last_commit[key]
+        self._leases.erase(user_id, session_id)
+        if session_id is None:
+            self._claims.erase(user_id)
         return gone
+
+    async def sessions(
+        self, user_id: str, *, limit: int = 100, after: str | None = None
+    ) -> tuple[SessionInfo, ...]:
+        """See ``ConversationStore``."""
+        self._check_open()
+        names = sorted(
+            key.session_id
+            for key, found in self._by_last_commit.items()
+            if key.user_id == user_id
+            and (after is None or key.session_id > after)
+            and not self._is_expired(found)
+        )
+        found = [(name, self._by_last_commit[ConversationId(user_id, name)].kept) for name in names[:limit]]
+        return tuple(
+            SessionInfo(name, len(kept), kept[-1].seq, kept[-1].turn.at_epoch_seconds) for name, kept in found
+        )
+
+    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        self._check_open()
+        return self._leases.take(conversation, token, ttl_seconds)
+
+    async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        self._check_open()
+        return self._leases.keep(conversation, token, ttl_seconds)
+
+    async def give_turn(self, conversation: ConversationId, *, token: str) -> None:
+        """See ``ConversationStore``."""
+        self._check_open()
+        self._leases.give(conversation, token)
+
+    async def claim(
+        self,
+        key: IdempotencyKey,
+        *,
+        fingerprint: str,
+        turn_id: str,
+        ttl_seconds: float,
+        running_ttl_seconds: float,
+    ) -> Claim:
+        """See ``ConversationStore``."""
+        self._check_open()
+        return self._claims.claim(
+            key,
+            fingerprint=fingerprint,
+            turn_id=turn_id,
+            ttl_seconds=ttl_seconds,
+            running_ttl_seconds=running_ttl_seconds,
+        )
+
+    async def finish(self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        self._check_open()
+        return self._claims.finish(key, turn_id=turn_id, response=response, ttl_seconds=ttl_seconds)
+
+    async def abandon(self, key: IdempotencyKey, *, turn_id: str) -> None:
+        """See ``ConversationStore``."""
+        self._check_open()
+        self._claims.abandon(key, turn_id)
 
     def _check_open(self) -> None:
         if not self._open:

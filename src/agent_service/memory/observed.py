@@ -1,27 +1,54 @@
-"""A store whose calls are bounded in time and told to the observer."""
+"""A store whose calls are bounded in time, refused while it fails, and told to the observer."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent_service.core.breaker import BreakerOptions
 from agent_service.core.clock import wait_at_most
+from agent_service.core.errors import CircuitBreakerOpenError
 from agent_service.core.observer import StoreOperationFinished
-from agent_service.memory.base import unavailable
+from agent_service.memory.base import RecordUnusableError, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from agent_service.core.breaker import Breaker, Permit
     from agent_service.core.clock import Clock
     from agent_service.core.messages import ConversationId, StoredTurn, Turn
     from agent_service.core.observer import Observer
-    from agent_service.memory.base import ConversationStore, Page, Window
+    from agent_service.memory.base import (
+        Claim,
+        ConversationStore,
+        IdempotencyKey,
+        Page,
+        SessionInfo,
+        Window,
+    )
 
 _T = TypeVar("_T")
 
 
+def breaker_options(timeout_seconds: float) -> BreakerOptions:
+    """When calls are refused: soon, and not for long, because a store that is back is back at once."""
+    return BreakerOptions(
+        failure_threshold=5,
+        open_seconds=1.0,
+        window_seconds=10.0,
+        slow_call_seconds=timeout_seconds,
+        half_open_probes=1,
+        probe_lease_seconds=2 * timeout_seconds,
+        max_backoff_factor=2.0,
+    )
+
+
 class ObservedStore:
     """Decorates another store; keeps the same contract and adds an end to every wait.
+
+    While the breaker is open, calls are refused at once, so that queries do not wait for a store that is
+    dead. Not so the calls that finish what was begun (``commit``, ``give_turn``, ``finish``, ``abandon``):
+    each of them is worth the wait. A conversation or record that cannot be used says nothing of the store.
 
     Each call that ends by itself or by the limit emits one ``StoreOperationFinished``; one whose caller
     was cancelled emits none. A call past the limit raises ``MemoryUnavailableError`` and is cancelled,
@@ -31,6 +58,7 @@ class ObservedStore:
         store: does the work.
         observer: told of each operation.
         clock: measures and limits.
+        breaker: opens when calls fail or take too long.
         timeout_seconds: limit of one call. ``start`` and ``close`` have none: the lifecycle bounds them.
     """
 
@@ -40,12 +68,14 @@ class ObservedStore:
         *,
         observer: Observer,
         clock: Clock,
+        breaker: Breaker,
         timeout_seconds: float = 1.0,
     ) -> None:
         self.backend = store.backend
         self._store = store
         self._observer = observer
         self._clock = clock
+        self._breaker = breaker
         self._timeout_seconds = timeout_seconds
         self._calls: set[asyncio.Task[Any]] = set()
 
@@ -83,22 +113,93 @@ class ObservedStore:
         """See ``ConversationStore``."""
         return await self._bounded("erase", self._store.erase(user_id, session_id))
 
+    async def sessions(
+        self, user_id: str, *, limit: int = 100, after: str | None = None
+    ) -> tuple[SessionInfo, ...]:
+        """See ``ConversationStore``."""
+        return await self._bounded("sessions", self._store.sessions(user_id, limit=limit, after=after))
+
+    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        work = self._store.take_turn(conversation, token=token, ttl_seconds=ttl_seconds)
+        return await self._bounded("take_turn", work)
+
+    async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        work = self._store.keep_turn(conversation, token=token, ttl_seconds=ttl_seconds)
+        return await self._bounded("keep_turn", work)
+
+    async def give_turn(self, conversation: ConversationId, *, token: str) -> None:
+        """See ``ConversationStore``. Goes on when its caller is cancelled or the limit passes."""
+        work = self._store.give_turn(conversation, token=token)
+        await self._bounded("give_turn", work, goes_on=True)
+
+    async def claim(
+        self,
+        key: IdempotencyKey,
+        *,
+        fingerprint: str,
+        turn_id: str,
+        ttl_seconds: float,
+        running_ttl_seconds: float,
+    ) -> Claim:
+        """See ``ConversationStore``."""
+        work = self._store.claim(
+            key,
+            fingerprint=fingerprint,
+            turn_id=turn_id,
+            ttl_seconds=ttl_seconds,
+            running_ttl_seconds=running_ttl_seconds,
+        )
+        return await self._bounded("claim", work)
+
+    async def finish(self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``. Goes on when its caller is cancelled or the limit passes."""
+        work = self._store.finish(key, turn_id=turn_id, response=response, ttl_seconds=ttl_seconds)
+        return await self._bounded("finish", work, goes_on=True)
+
+    async def abandon(self, key: IdempotencyKey, *, turn_id: str) -> None:
+        """See ``ConversationStore``. Goes on when its caller is cancelled or the limit passes."""
+        await self._bounded("abandon", self._store.abandon(key, turn_id=turn_id), goes_on=True)
+
     async def _bounded(self, operation: str, work: Coroutine[Any, Any, _T], *, goes_on: bool = False) -> _T:
         began = self._clock.monotonic()
+        permit = self._ask(operation, work, always=goes_on)
         call = asyncio.ensure_future(work)
         self._calls.add(call)
         call.add_done_callback(self._forget)
         try:
             await wait_at_most(self._clock, self._timeout_seconds, call)
+        except BaseException:
+            if permit is not None:
+                permit.ignore()
+            raise
         finally:
             if not goes_on:
                 call.cancel()
         outcome = _outcome_of(call)
-        latency_seconds = self._clock.monotonic() - began
-        self._observer.observe(StoreOperationFinished("", self.backend, operation, outcome, latency_seconds))
+        if permit is not None:
+            _report(permit, call, outcome)
+        self._tell(operation, outcome, self._clock.monotonic() - began)
         if outcome == "timeout":
             raise unavailable("The conversation store did not answer in time.")
         return call.result()
+
+    def _ask(self, operation: str, work: Coroutine[Any, Any, Any], *, always: bool) -> Permit | None:
+        """Leave for one call; a call that is made all the same while the breaker is open reports nothing."""
+        try:
+            return self._breaker.ask()
+        except CircuitBreakerOpenError as refusal:
+            if always:
+                return None
+            work.close()
+            self._tell(operation, "refused", 0.0)
+            error = unavailable("The conversation store is failing and is given a rest.", refusal)
+            error.retry_after_seconds = refusal.retry_after_seconds
+            raise error from refusal
+
+    def _tell(self, operation: str, outcome: str, latency_seconds: float) -> None:
+        self._observer.observe(StoreOperationFinished("", self.backend, operation, outcome, latency_seconds))
 
     def _forget(self, call: asyncio.Task[Any]) -> None:
         self._calls.discard(call)
@@ -110,3 +211,11 @@ def _outcome_of(call: asyncio.Task[Any]) -> str:
     if not call.done():
         return "timeout"
     return "error" if call.cancelled() or call.exception() is not None else "success"
+
+
+def _report(permit: Permit, call: asyncio.Task[Any], outcome: str) -> None:
+    error = call.exception() if outcome == "error" and not call.cancelled() else None
+    if outcome == "success" or isinstance(error, RecordUnusableError):
+        permit.success()
+    else:
+        permit.failure()

@@ -9,26 +9,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agent_service.memory.base import unavailable
+from agent_service.memory.sqlite_claims import (
+    abandon,
+    claim,
+    erase_claims,
+    finish,
+    give_turn,
+    take_turn,
+)
 from agent_service.memory.sqlite_schema import open_for_reading, open_prepared
 from agent_service.memory.sqlite_statements import (
     append_turn,
     erase_conversations,
+    list_sessions,
     read_page,
     read_window,
 )
 from agent_service.memory.sqlite_thread import SqliteThread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import apsw
 
     from agent_service.core.clock import Clock
     from agent_service.core.messages import ConversationId, StoredTurn, Turn
-    from agent_service.memory.base import Page, StoreOptions, Window
+    from agent_service.memory.base import (
+        Claim,
+        IdempotencyKey,
+        Page,
+        SessionInfo,
+        StoreOptions,
+        Window,
+    )
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,53 +128,93 @@ class SqliteStore:
 
     async def read(self, conversation: ConversationId, *, last_turns: int) -> Window:
         """See ``ConversationStore``."""
-        return await self._reader.run(
-            partial(
-                read_window,
-                conversation=conversation,
-                last_turns=last_turns,
-                options=self._options,
-                now_epoch_seconds=self._clock.wall(),
-            )
-        )
+        return await self._reader.run(self._with_options(read_window, conversation, last_turns))
 
     async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
         """See ``ConversationStore``."""
-        return await self._writer.run(
-            partial(
-                append_turn,
-                conversation=conversation,
-                turn=turn,
-                base_seq=base_seq,
-                options=self._options,
-                now_epoch_seconds=self._clock.wall(),
-            )
-        )
+        return await self._writer.run(self._with_options(append_turn, conversation, turn, base_seq))
 
     async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
         """See ``ConversationStore``."""
-        return await self._reader.run(
-            partial(
-                read_page,
-                conversation=conversation,
-                limit=limit,
-                before_seq=before_seq,
-                options=self._options,
-                now_epoch_seconds=self._clock.wall(),
-            )
-        )
+        return await self._reader.run(self._with_options(read_page, conversation, limit, before_seq))
 
     async def erase(self, user_id: str, session_id: str | None = None) -> int:
         """See ``ConversationStore``."""
+        return await self._writer.run(self._with_options(_erase, user_id, session_id))
+
+    async def sessions(
+        self, user_id: str, *, limit: int = 100, after: str | None = None
+    ) -> tuple[SessionInfo, ...]:
+        """See ``ConversationStore``."""
+        return await self._reader.run(self._with_options(list_sessions, user_id, limit, after))
+
+    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        return await self._writer.run(self._at_once(take_turn, conversation, token, ttl_seconds))
+
+    async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        keep = partial(take_turn, anew=False)
+        return await self._writer.run(self._at_once(keep, conversation, token, ttl_seconds))
+
+    async def give_turn(self, conversation: ConversationId, *, token: str) -> None:
+        """See ``ConversationStore``."""
+        await self._writer.run(partial(give_turn, conversation=conversation, token=token))
+
+    async def claim(
+        self,
+        key: IdempotencyKey,
+        *,
+        fingerprint: str,
+        turn_id: str,
+        ttl_seconds: float,
+        running_ttl_seconds: float,
+    ) -> Claim:
+        """See ``ConversationStore``."""
         return await self._writer.run(
-            partial(
-                erase_conversations,
-                user_id=user_id,
-                session_id=session_id,
-                options=self._options,
-                now_epoch_seconds=self._clock.wall(),
+            self._at_once(
+                claim,
+                key,
+                fingerprint,
+                turn_id=turn_id,
+                ttl_seconds=ttl_seconds,
+                running_ttl_seconds=running_ttl_seconds,
             )
         )
+
+    async def finish(self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        return await self._writer.run(self._at_once(finish, key, turn_id, response, ttl_seconds))
+
+    async def abandon(self, key: IdempotencyKey, *, turn_id: str) -> None:
+        """See ``ConversationStore``."""
+        await self._writer.run(partial(abandon, key=key, turn_id=turn_id))
+
+    def _at_once(
+        self, statement: Callable[..., _T], *arguments: object, **more: object
+    ) -> Callable[[apsw.Connection], _T]:
+        """What a thread is to run, with the time at which it was asked for."""
+        now = self._clock.wall()
+        return lambda connection: statement(connection, *arguments, now_epoch_seconds=now, **more)
+
+    def _with_options(
+        self, statement: Callable[..., _T], *arguments: object
+    ) -> Callable[[apsw.Connection], _T]:
+        return self._at_once(statement, *arguments, options=self._options)
+
+
+def _erase(
+    connection: apsw.Connection,
+    user_id: str,
+    session_id: str | None,
+    *,
+    options: StoreOptions,
+    now_epoch_seconds: float,
+) -> int:
+    erase_claims(connection, user_id, session_id)
+    return erase_conversations(
+        connection, user_id, session_id, options=options, now_epoch_seconds=now_epoch_seconds
+    )
 
 
 def _read_header(connection: apsw.Connection) -> None:

@@ -51,6 +51,29 @@ _MIGRATIONS = (
         UNIQUE (conversation_id, turn_id)
     ) STRICT;
     """,
+    """
+    CREATE TABLE turn_leases (
+        user_id ANY NOT NULL,
+        session_id ANY NOT NULL,
+        token ANY NOT NULL,
+        expires_at_epoch_seconds REAL NOT NULL,
+        UNIQUE (user_id, session_id)
+    ) STRICT;
+    CREATE INDEX turn_leases_by_expiry ON turn_leases (expires_at_epoch_seconds);
+    CREATE TABLE idempotency_records (
+        principal ANY NOT NULL,
+        key ANY NOT NULL,
+        fingerprint ANY NOT NULL,
+        turn_id ANY NOT NULL,
+        claimant ANY NOT NULL,
+        runs_until_epoch_seconds REAL NOT NULL,
+        expires_at_epoch_seconds REAL NOT NULL,
+        done INTEGER NOT NULL DEFAULT 0,
+        response BLOB,
+        UNIQUE (principal, key)
+    ) STRICT;
+    CREATE INDEX idempotency_records_by_expiry ON idempotency_records (expires_at_epoch_seconds);
+    """,
 )
 
 SCHEMA_VERSION = len(_MIGRATIONS)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent_service.core.messages import StoredTurn, Turn
-from agent_service.memory.base import Page, Window, older_than, stretch
+from agent_service.memory.base import Page, SessionInfo, Window, older_than, stretch
+from agent_service.memory.sqlite_cells import from_cell, rows_of, to_cell
 
 if TYPE_CHECKING:
     import apsw
@@ -22,6 +23,11 @@ FIND_CONVERSATION = """
     WHERE user_id = ? AND session_id = ?"""
 FIND_SESSIONS = """
     SELECT id, first_seq, last_seq, expires_at_epoch_seconds FROM conversations WHERE user_id = ?"""
+LIST_SESSIONS = """
+    SELECT session_id, first_seq, last_seq, at_epoch_seconds FROM conversations
+    JOIN turns ON conversation_id = id AND seq = last_seq
+    WHERE user_id = ? AND session_id > ? AND expires_at_epoch_seconds > ? ORDER BY session_id LIMIT ?"""
+LIST_FIRST_SESSIONS = LIST_SESSIONS.replace("session_id > ? AND", "")
 FIND_EXPIRED = """
     SELECT id FROM conversations WHERE expires_at_epoch_seconds <= ?
     ORDER BY expires_at_epoch_seconds LIMIT ?"""
@@ -104,7 +110,7 @@ def append_turn(
     now_epoch_seconds: float,
 ) -> StoredTurn:
     """See ``ConversationStore.commit``. Also forgets a few conversations that expired."""
-    for (row_id,) in _rows(connection, FIND_EXPIRED, (now_epoch_seconds, _FORGOTTEN_PER_COMMIT)):
+    for (row_id,) in rows_of(connection, FIND_EXPIRED, (now_epoch_seconds, _FORGOTTEN_PER_COMMIT)):
         _drop(connection, row_id)
     expires_at = now_epoch_seconds + options.ttl_seconds
     head = _find(connection, conversation, now_epoch_seconds)
@@ -119,6 +125,25 @@ def append_turn(
     return stored
 
 
+def list_sessions(
+    connection: apsw.Connection,
+    user_id: str,
+    limit: int,
+    after: str | None,
+    *,
+    options: StoreOptions,
+    now_epoch_seconds: float,
+) -> tuple[SessionInfo, ...]:
+    """See ``ConversationStore.sessions``."""
+    statement = LIST_FIRST_SESSIONS if after is None else LIST_SESSIONS
+    behind = () if after is None else (to_cell(after),)
+    rows = rows_of(connection, statement, (to_cell(user_id), *behind, now_epoch_seconds, limit))
+    return tuple(
+        SessionInfo(from_cell(name), min(options.max_turns, last_seq - first_seq + 1), last_seq, at)
+        for name, first_seq, last_seq, at in rows
+    )
+
+
 def erase_conversations(
     connection: apsw.Connection,
     user_id: str,
@@ -129,9 +154,9 @@ def erase_conversations(
 ) -> int:
     """See ``ConversationStore.erase``. Expired ones go too, uncounted."""
     if session_id is None:
-        rows = _rows(connection, FIND_SESSIONS, (_to_cell(user_id),))
+        rows = rows_of(connection, FIND_SESSIONS, (to_cell(user_id),))
     else:
-        rows = _rows(connection, FIND_CONVERSATION, (_to_cell(user_id), _to_cell(session_id)))
+        rows = rows_of(connection, FIND_CONVERSATION, (to_cell(user_id), to_cell(session_id)))
     gone = 0
     for row_id, first_seq, last_seq, expires_at in rows:
         _drop(connection, row_id)
@@ -140,14 +165,9 @@ def erase_conversations(
     return gone
 
 
-def _rows(connection: apsw.Connection, sql: str, bindings: tuple[object, ...]) -> list[tuple[Any, ...]]:
-    """All rows at once, so that no statement stays open behind the transaction."""
-    return connection.execute(sql, bindings).fetchall()
-
-
 def _find(connection: apsw.Connection, conversation: ConversationId, now: float) -> _Head | None:
-    ids = (_to_cell(conversation.user_id), _to_cell(conversation.session_id))
-    for row_id, first_seq, last_seq, expires_at in _rows(connection, FIND_CONVERSATION, ids):
+    ids = (to_cell(conversation.user_id), to_cell(conversation.session_id))
+    for row_id, first_seq, last_seq, expires_at in rows_of(connection, FIND_CONVERSATION, ids):
         if expires_at > now:
             return _Head(row_id, first_seq, last_seq)
     return None
@@ -155,10 +175,10 @@ def _find(connection: apsw.Connection, conversation: ConversationId, now: float)
 
 def _add(connection: apsw.Connection, conversation: ConversationId, expires_at: float) -> _Head:
     """A new row; one that has expired makes place for it."""
-    ids = (_to_cell(conversation.user_id), _to_cell(conversation.session_id))
-    for expired in _rows(connection, FIND_CONVERSATION, ids):
+    ids = (to_cell(conversation.user_id), to_cell(conversation.session_id))
+    for expired in rows_of(connection, FIND_CONVERSATION, ids):
         _drop(connection, expired[0])
-    [(row_id,)] = _rows(connection, ADD_CONVERSATION, (*ids, expires_at))
+    [(row_id,)] = rows_of(connection, ADD_CONVERSATION, (*ids, expires_at))
     return _Head(row_id, first_seq=1, last_seq=0)
 
 
@@ -178,7 +198,7 @@ def _drop(connection: apsw.Connection, row_id: int) -> None:
 
 
 def _find_turn(connection: apsw.Connection, head: _Head, turn: Turn, max_turns: int) -> StoredTurn | None:
-    rows = _rows(connection, FIND_TURN, (head.row_id, _to_cell(turn.turn_id)))
+    rows = rows_of(connection, FIND_TURN, (head.row_id, to_cell(turn.turn_id)))
     for seq, base_seq, *cells in rows:
         if seq >= head.kept_from(max_turns):
             return _from_row(seq, base_seq, *cells)
@@ -189,15 +209,15 @@ def _find_turn(connection: apsw.Connection, head: _Head, turn: Turn, max_turns: 
 def _read(connection: apsw.Connection, head: _Head, seqs: range) -> tuple[StoredTurn, ...]:
     if not seqs:
         return ()
-    rows = _rows(connection, READ_TURNS, (head.row_id, seqs.start, seqs.stop - 1))
+    rows = rows_of(connection, READ_TURNS, (head.row_id, seqs.start, seqs.stop - 1))
     return tuple(_from_row(*row) for row in rows)
 
 
 def _to_row(row_id: int, stored: StoredTurn) -> tuple[int | float | str | bytes, ...]:
     turn = stored.turn
     texts = (turn.model, turn.program, turn.question, turn.answer)
-    cells = (_to_cell(text) for text in texts)
-    return (row_id, stored.seq, stored.base_seq, _to_cell(turn.turn_id), turn.at_epoch_seconds, *cells)
+    cells = (to_cell(text) for text in texts)
+    return (row_id, stored.seq, stored.base_seq, to_cell(turn.turn_id), turn.at_epoch_seconds, *cells)
 
 
 def _from_row(
@@ -207,20 +227,6 @@ def _from_row(
     at_epoch_seconds: float,
     *texts: str | bytes,
 ) -> StoredTurn:
-    model, program, question, answer = (_from_cell(text) for text in texts)
-    turn = Turn(_from_cell(turn_id), question, answer, at_epoch_seconds, model, program)
+    model, program, question, answer = (from_cell(text) for text in texts)
+    turn = Turn(from_cell(turn_id), question, answer, at_epoch_seconds, model, program)
     return StoredTurn(turn, seq, base_seq)
-
-
-def _to_cell(text: str) -> str | bytes:
-    """Text as it is; bytes where a lone surrogate keeps it from being UTF-8."""
-    encoded = text.encode("utf-8", "surrogatepass")
-    try:
-        encoded.decode()
-    except UnicodeDecodeError:
-        return encoded
-    return text
-
-
-def _from_cell(cell: str | bytes) -> str:
-    return cell if isinstance(cell, str) else cell.decode("utf-8", "surrogatepass")

@@ -1,0 +1,90 @@
+"""Turn leases and idempotency records in Redis. Their times are those of Redis, not of the hosts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_service.memory import redis_keys as keys
+from agent_service.memory import redis_scripts as scripts
+from agent_service.memory.base import MAX_RESPONSE_BYTES, Claim
+
+if TYPE_CHECKING:
+    from agent_service.core.messages import ConversationId
+    from agent_service.memory.base import IdempotencyKey
+    from agent_service.memory.redis_connection import RedisConnection
+
+_PER_EXCHANGE = 100
+
+
+class RedisClaims:
+    """Keeps the contract of ``memory.base`` for leases and records.
+
+    Args:
+        connection: to the Redis of the conversations.
+    """
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self._connection = connection
+
+    def __repr__(self) -> str:
+        return f"<RedisClaims {self._connection!r}>"
+
+    async def take_turn(self, conversation: ConversationId, token: str, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        return await self._take_turn(conversation, token, ttl_seconds, anew="1")
+
+    async def keep_turn(self, conversation: ConversationId, token: str, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        return await self._take_turn(conversation, token, ttl_seconds, anew="0")
+
+    async def give_turn(self, conversation: ConversationId, token: str) -> None:
+        """See ``ConversationStore``."""
+        await self._connection.run(scripts.GIVE_TURN, [keys.lease_key(conversation)], keys.to_bytes(token))
+
+    async def claim(
+        self,
+        key: IdempotencyKey,
+        *,
+        fingerprint: str,
+        turn_id: str,
+        ttl_seconds: float,
+        running_ttl_seconds: float,
+    ) -> Claim:
+        """See ``ConversationStore``."""
+        name = keys.record_name(key)
+        state, first, found_id, response = await self._connection.run(
+            scripts.CLAIM,
+            keys.record_keys(key.principal, name),
+            *(keys.to_bytes(fingerprint), keys.to_bytes(turn_id)),
+            *(keys.milliseconds(ttl_seconds), keys.milliseconds(running_ttl_seconds), name),
+        )
+        return Claim(state.decode(), keys.to_text(first), keys.to_text(found_id), response)
+
+    async def finish(self, key: IdempotencyKey, turn_id: str, response: bytes, ttl_seconds: float) -> bool:
+        """See ``ConversationStore``."""
+        name = keys.record_name(key)
+        kept = (response,) if len(response) <= MAX_RESPONSE_BYTES else ()
+        arguments = (keys.to_bytes(turn_id), keys.milliseconds(ttl_seconds), name, *kept)
+        record = keys.record_keys(key.principal, name)
+        return bool(await self._connection.run(scripts.FINISH, record, *arguments))
+
+    async def abandon(self, key: IdempotencyKey, turn_id: str) -> None:
+        """See ``ConversationStore``."""
+        name = keys.record_name(key)
+        record = keys.record_keys(key.principal, name)
+        await self._connection.run(scripts.ABANDON, record, keys.to_bytes(turn_id), name)
+
+    async def erase(self, principal: str) -> None:
+        """Remove all records of ``principal``."""
+        found = await self._connection.run(scripts.NAMES, [keys.records_key(principal)], "-1")
+        names = [name.decode() for name in found]
+        for start in range(0, len(names), _PER_EXCHANGE):
+            asked = names[start : start + _PER_EXCHANGE]
+            calls = [(keys.record_keys(principal, name), (name,)) for name in asked]
+            await self._connection.run_each(scripts.ERASE_RECORD, calls)
+
+    async def _take_turn(
+        self, conversation: ConversationId, token: str, ttl_seconds: float, *, anew: str
+    ) -> bool:
+        arguments = (keys.to_bytes(token), keys.milliseconds(ttl_seconds), anew)
+        return bool(await self._connection.run(scripts.TAKE_TURN, [keys.lease_key(conversation)], *arguments))

@@ -1,0 +1,278 @@
+"""The way to Redis: one client for one event loop, and what becomes of its errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterError,
+    ConnectionError,  # noqa: A004 - redis-py's own names
+    NoPermissionError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004 - the same
+    TryAgainError,
+)
+
+from agent_service.core.clock import Deadline, sleep
+from agent_service.core.errors import MemoryUnavailableError
+from agent_service.memory.base import RETRY_AFTER_SECONDS, RecordUnusableError, unavailable
+from agent_service.memory.redis_client import make_client
+from agent_service.memory.redis_url import parse_address
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from agent_service.core.clock import Clock
+    from agent_service.memory.redis_scripts import Script
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.02
+_PASSING = ("READONLY", "LOADING", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
+"""Refusals that pass by themselves: a failover, a restart, another's long script."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisOptions:
+    """Which Redis, and how patiently.
+
+    Attributes:
+        url: see ``memory.redis_url``; may hold a password, so it is never shown.
+        timeout_seconds: after that long an operation is not tried again. One wait for the server takes at
+            most half of it.
+        wait_replicas: replicas that have to confirm a commit before it counts as stored. Not for clusters.
+        max_connections: to one server; more calls wait for one to be free.
+        max_conversation_bytes: the oldest turns of a longer conversation are trimmed, never the newest.
+    """
+
+    url: str = field(repr=False)
+    timeout_seconds: float = 1.0
+    wait_replicas: int = 0
+    max_connections: int = 128
+    max_conversation_bytes: int = 8 * 2**20
+
+    def __post_init__(self) -> None:
+        address = parse_address(self.url)
+        if self.timeout_seconds <= 0:
+            raise ValueError("timeout_seconds must be positive")
+        if self.wait_replicas < 0:
+            raise ValueError("wait_replicas must not be negative")
+        if self.wait_replicas and address.form == "cluster":
+            raise ValueError("wait_replicas cannot be used with a cluster")
+        if min(self.max_connections, self.max_conversation_bytes) < 1:
+            raise ValueError("max_connections and max_conversation_bytes must be at least 1")
+
+
+class TooFewReplicasError(RedisError):
+    """The turn is stored on the master, and fewer replicas than wanted have confirmed it in time."""
+
+
+class RedisConnection:
+    """Runs scripts on Redis, again while a failure may pass, within a limit.
+
+    Every script may be sent twice: nothing but that makes it safe to go on after a reply was lost.
+
+    Args:
+        options: which Redis, and how patiently.
+        clock: limits and paces the attempts.
+    """
+
+    def __init__(self, options: RedisOptions, *, clock: Clock) -> None:
+        self._options = options
+        self._clock = clock
+        self._address = parse_address(options.url)
+        self._client: Any = None
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._places = asyncio.Semaphore(options.max_connections)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._client is None else "open"
+        return f"<RedisConnection {self._address.form} {state}, {self._in_flight} in flight>"
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys of different ids live on different servers."""
+        return self._address.form == "cluster"
+
+    def open(self) -> None:
+        """Make the client. It connects when it is first used, and again whenever it has to."""
+        self._client = make_client(
+            self._address,
+            wait_seconds=min(0.5, self._options.timeout_seconds / 2),
+            max_connections=self._options.max_connections,
+        )
+
+    async def close(self) -> None:
+        """Finish what was accepted, then disconnect. Safe to call twice."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        while self._in_flight:
+            self._idle.clear()
+            await self._idle.wait()
+        await client.aclose()
+
+    async def run(self, script: Script, keys: Sequence[str], *arguments: bytes | str | float) -> Any:
+        """What ``script`` returns.
+
+        Raises:
+            MemoryUnavailableError: it could not be run in time, with the cause.
+        """
+        return await self._persist(lambda client: _evaluate(client, script, (len(keys), *keys, *arguments)))
+
+    async def run_confirmed(
+        self, script: Script, keys: Sequence[str], *arguments: bytes | str | float
+    ) -> Any:
+        """The same, once as many replicas as the options want have it too.
+
+        Raises:
+            MemoryUnavailableError: also when it was done and too few replicas confirmed it.
+        """
+        wanted, patience_ms = self._options.wait_replicas, int(self._options.timeout_seconds * 250)
+        if not wanted:
+            return await self.run(script, keys, *arguments)
+
+        async def attempt(client: Any) -> Any:
+            wait = ("WAIT", wanted, patience_ms)
+            [result, confirmed] = await _evaluate_all(client, script, [(len(keys), *keys, *arguments)], wait)
+            if confirmed < wanted:
+                raise TooFewReplicasError(f"{confirmed} of {wanted} replicas have confirmed")
+            return result
+
+        return await self._persist(attempt)
+
+    async def run_each(
+        self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[bytes | str | float]]]
+    ) -> list[Any]:
+        """What ``script`` returns for each pair of keys and arguments, in one exchange."""
+        if not calls:
+            return []
+        arguments = [(len(keys), *keys, *rest) for keys, rest in calls]
+        return await self._persist(lambda client: _evaluate_all(client, script, arguments))
+
+    async def ping(self) -> None:
+        """Return when Redis answers."""
+        await self._persist(lambda client: client.ping())
+
+    async def check_durability(self) -> None:
+        """Log a warning when Redis would lose what it acknowledged; of a cluster, any one server is asked.
+
+        Raises:
+            MemoryUnavailableError: Redis could not be asked; a user who may not ask is no failure.
+        """
+        try:
+            info = {**await self._info("persistence"), **await self._info("memory")}
+        except MemoryUnavailableError as error:
+            if not isinstance(error.__cause__, NoPermissionError):
+                raise
+            _log.info("this user may not ask Redis how durable it is (INFO)")
+            return
+        if not info.get("aof_enabled", 1):
+            _log.warning("Redis keeps no append-only file: a restart loses turns that were stored")
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            _log.warning("Redis removes keys when its memory is full (%s): stored turns can vanish", policy)
+
+    async def _info(self, section: str) -> dict[str, Any]:
+        more = {"target_nodes": RedisCluster.RANDOM} if self.is_cluster else {}
+        found: dict[str, Any] = await self._persist(lambda client: client.info(section, **more))
+        return found
+
+    async def _persist(self, attempt: Callable[[Any], Awaitable[_T]]) -> _T:
+        """Try until it is done, cannot succeed, or its time is up."""
+        client = self._client
+        if client is None:
+            raise unavailable("The conversation store is closed.")
+        deadline, pause_seconds = (
+            Deadline.after(self._clock, self._options.timeout_seconds),
+            _FIRST_PAUSE_SECONDS,
+        )
+        self._in_flight += 1
+        try:
+            while True:
+                try:
+                    async with self._places:
+                        if deadline.passed():
+                            raise unavailable("The conversation store is overloaded.")
+                        return await attempt(client)
+                except (RedisError, RedisClusterException, OSError) as error:
+                    await _forget_connections(client, error)
+                    if not _may_pass(error) or deadline.remaining_seconds() <= pause_seconds:
+                        raise _translated(error) from error
+                await sleep(self._clock, pause_seconds)
+                pause_seconds *= 2
+        finally:
+            self._in_flight -= 1
+            self._idle.set()
+
+
+async def _evaluate(client: Any, script: Script, arguments: Sequence[bytes | str | float]) -> Any:
+    try:
+        return await client.execute_command("EVALSHA", script.sha, *arguments)
+    except NoScriptError:
+        return await client.execute_command("EVAL", script.text, *arguments)
+
+
+async def _evaluate_all(
+    client: Any,
+    script: Script,
+    calls: Sequence[Sequence[bytes | str | float]],
+    *after: Sequence[str | int],
+) -> list[Any]:
+    """In one exchange, without a transaction. Where the script was not known it is sent once more, whole."""
+    commands = [("EVALSHA", script.sha, *arguments) for arguments in calls]
+    results = await _send_all(client, [*commands, *after])
+    unknown = [index for index, result in enumerate(results) if isinstance(result, NoScriptError)]
+    if unknown:
+        again = [("EVAL", script.text, *calls[index]) for index in unknown]
+        repeated = await _send_all(client, [*again, *after])
+        for index, result in zip([*unknown, *range(len(calls), len(results))], repeated, strict=True):
+            results[index] = result
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return results
+
+
+async def _send_all(client: Any, commands: Sequence[Sequence[bytes | str | float]]) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    results: list[Any] = await pipeline.execute(raise_on_error=False)
+    return results
+
+
+async def _forget_connections(client: Any, error: Exception) -> None:
+    """A server that was the master is reached no longer: the address is looked up anew."""
+    if "READONLY" in str(error) and isinstance(client, Redis):
+        with suppress(RedisError, OSError):
+            await client.connection_pool.disconnect(inuse_connections=False)
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, AuthenticationError | AuthorizationError):
+        return False
+    if isinstance(
+        error,
+        ConnectionError | TimeoutError | ClusterError | TryAgainError | TooFewReplicasError | OSError,
+    ):
+        return True
+    return isinstance(error, RedisClusterException) or any(word in str(error) for word in _PASSING)
+
+
+def _translated(error: Exception) -> MemoryUnavailableError:
+    if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
+        return RecordUnusableError(retry_after_seconds=RETRY_AFTER_SECONDS)
+    return unavailable()

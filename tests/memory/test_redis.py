@@ -35,7 +35,7 @@ def _turn(turn_id: str, answer: str = "a") -> Turn:
 
 @asynccontextmanager
 async def _open(
-    url: str, *, timeout_seconds: float = 1.0, max_turns: int = 100, **more: int
+    url: str, *, timeout_seconds: float = 5.0, max_turns: int = 100, **more: int
 ) -> AsyncIterator[RedisStore]:
     options = RedisOptions(url, timeout_seconds=timeout_seconds, **more)
     store = RedisStore(StoreOptions(max_turns=max_turns), options, clock=SystemClock())

@@ -58,8 +58,7 @@ class RedisOptions:
 
     Attributes:
         url: see ``memory.redis_url``; may hold a password, so it is never shown.
-        timeout_seconds: after that long an operation is not tried again. One wait for the server takes at
-            most half of it.
+        timeout_seconds: after that long an operation is not tried again.
         wait_replicas: replicas that have to confirm a commit before it counts as stored. Not for clusters.
         max_connections: to one server; more calls wait for one to be free.
         max_conversation_bytes: the oldest turns of a longer conversation are trimmed, never the newest.
@@ -81,6 +80,11 @@ class RedisOptions:
             raise ValueError("wait_replicas cannot be used with a cluster")
         if min(self.max_connections, self.max_conversation_bytes) < 1:
             raise ValueError("max_connections and max_conversation_bytes must be at least 1")
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long one wait for the server may take."""
+        return min(0.5, self.timeout_seconds / 2)
 
 
 class TooFewReplicasError(ConnectionError):
@@ -119,7 +123,7 @@ class RedisConnection:
         """Make the client. It connects when it is first used, and again whenever it has to."""
         self._client = make_client(
             self._address,
-            wait_seconds=min(0.5, self._options.timeout_seconds / 2),
+            wait_seconds=self._options.wait_seconds,
             max_connections=self._options.max_connections,
         )
 
@@ -149,7 +153,7 @@ class RedisConnection:
         Raises:
             MemoryUnavailableError: also when it was done and too few replicas confirmed it.
         """
-        wanted, patience_ms = self._options.wait_replicas, int(self._options.timeout_seconds * 250)
+        wanted, patience_ms = self._options.wait_replicas, int(self._options.wait_seconds * 500)
         if not wanted:
             return await self.run(script, keys, *arguments)
 

@@ -101,7 +101,7 @@ class RedisServer:
         """A plain client, for what a test does to the server."""
         return redis.Redis(host="127.0.0.1", port=self.port, protocol=2, socket_timeout=5.0, **more)
 
-    def command(self, *words: str | int) -> Any:
+    def command(self, *words: str | int | bytes) -> Any:
         """What the server says to one command."""
         with self.client() as client:
             return client.execute_command(*words)
@@ -151,9 +151,10 @@ class RedisClusterServers:
             node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for node in self.nodes[1:]:
             node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
-        wait_until("the cluster is whole", self._is_whole, seconds=30.0)
+        wait_until("the cluster is whole", self.is_whole, seconds=30.0)
 
-    def _is_whole(self) -> bool:
+    def is_whole(self) -> bool:
+        """Whether each node sees all nodes and all slots served."""
         wanted = {b"cluster_state:ok", b"cluster_known_nodes:3", b"cluster_slots_ok:16384"}
         return all(wanted <= set(node.command("CLUSTER", "INFO").split()) for node in self.nodes)
 

@@ -95,7 +95,9 @@ def new_store(
 
     def make(options: StoreOptions) -> ConversationStore:
         if servers is not None:
-            return RedisStore(options, RedisOptions(servers.url), clock=DatedClock(clock))
+            return RedisStore(
+                options, RedisOptions(servers.url, timeout_seconds=10.0), clock=DatedClock(clock)
+            )
         if backend == "memory":
             return InMemoryStore(options, clock=clock)
         return SqliteStore(options, SqliteOptions(tmp_path / f"{next(numbers)}.db"), clock=clock)

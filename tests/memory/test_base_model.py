@@ -173,5 +173,5 @@ def test_any_sequence_of_calls_of_redis_agrees_with_the_model(
     options = StoreOptions(ttl_seconds=10.0, max_turns=max_turns)
     for servers in (redis_server, redis_cluster):
         servers.clear()
-        make = partial(_redis, options, RedisOptions(servers.url))
+        make = partial(_redis, options, RedisOptions(servers.url, timeout_seconds=10.0))
         _run(make, options, steps)

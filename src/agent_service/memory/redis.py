@@ -78,7 +78,8 @@ class RedisStore:
             if isinstance(error.__cause__, AuthenticationError | AuthorizationError | ResponseError):
                 await self._connection.close()
                 raise
-            _log.warning("the conversation store cannot be reached yet: %r", error.__cause__)
+            cause = error.__cause__
+            _log.warning("the conversation store cannot be reached yet: %s: %s", type(cause).__name__, cause)
         except BaseException:
             await self._connection.close()
             raise

@@ -52,6 +52,14 @@ def make_client(address: RedisAddress, *, wait_seconds: float, max_connections: 
     return Redis.from_pool(BlockingConnectionPool(**connecting))
 
 
+async def close_client(client: Any) -> None:
+    """Disconnect, from the Sentinels too."""
+    await client.aclose()
+    pool = getattr(client, "connection_pool", None)
+    if isinstance(pool, _SentinelPool):
+        await pool.sentinel_manager.aclose()
+
+
 def _sentinel_client(address: RedisAddress, connecting: dict[str, Any]) -> Any:
     names = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "protocol", "retry")
     asking = {name: connecting[name] for name in names}

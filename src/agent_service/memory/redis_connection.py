@@ -16,6 +16,7 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004 - redis-py's own names
     NoPermissionError,
     NoScriptError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -26,7 +27,7 @@ from redis.exceptions import (
 from agent_service.core.clock import Deadline, sleep
 from agent_service.core.errors import MemoryUnavailableError
 from agent_service.memory.base import RETRY_AFTER_SECONDS, RecordUnusableError, unavailable
-from agent_service.memory.redis_client import make_client
+from agent_service.memory.redis_client import close_client, make_client
 from agent_service.memory.redis_url import parse_address
 
 if TYPE_CHECKING:
@@ -39,8 +40,16 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_SECONDS = 0.02
-_PASSING = ("READONLY", "LOADING", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
-"""Refusals that pass by themselves: a failover, a restart, another's long script."""
+_PASSING = (
+    ClusterError,
+    ConnectionError,
+    OSError,
+    ReadOnlyError,
+    RedisClusterException,
+    TimeoutError,
+    TryAgainError,
+)
+"""Failures that pass by themselves: a lost connection, a restart, a failover, a cluster that moves slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +58,7 @@ class RedisOptions:
 
     Attributes:
         url: see ``memory.redis_url``; may hold a password, so it is never shown.
-        timeout_seconds: after that long an operation is not tried again. One wait for the server takes at
-            most half of it.
+        timeout_seconds: after that long an operation is not tried again.
         wait_replicas: replicas that have to confirm a commit before it counts as stored. Not for clusters.
         max_connections: to one server; more calls wait for one to be free.
         max_conversation_bytes: the oldest turns of a longer conversation are trimmed, never the newest.
@@ -73,8 +81,13 @@ class RedisOptions:
         if min(self.max_connections, self.max_conversation_bytes) < 1:
             raise ValueError("max_connections and max_conversation_bytes must be at least 1")
 
+    @property
+    def wait_seconds(self) -> float:
+        """How long one wait for the server may take."""
+        return min(0.5, self.timeout_seconds / 2)
 
-class TooFewReplicasError(RedisError):
+
+class TooFewReplicasError(ConnectionError):
     """The turn is stored on the master, and fewer replicas than wanted have confirmed it in time."""
 
 
@@ -110,7 +123,7 @@ class RedisConnection:
         """Make the client. It connects when it is first used, and again whenever it has to."""
         self._client = make_client(
             self._address,
-            wait_seconds=min(0.5, self._options.timeout_seconds / 2),
+            wait_seconds=self._options.wait_seconds,
             max_connections=self._options.max_connections,
         )
 
@@ -122,7 +135,7 @@ class RedisConnection:
         while self._in_flight:
             self._idle.clear()
             await self._idle.wait()
-        await client.aclose()
+        await close_client(client)
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: bytes | str | float) -> Any:
         """What ``script`` returns.
@@ -140,7 +153,7 @@ class RedisConnection:
         Raises:
             MemoryUnavailableError: also when it was done and too few replicas confirmed it.
         """
-        wanted, patience_ms = self._options.wait_replicas, int(self._options.timeout_seconds * 250)
+        wanted, patience_ms = self._options.wait_replicas, int(self._options.wait_seconds * 500)
         if not wanted:
             return await self.run(script, keys, *arguments)
 
@@ -256,7 +269,7 @@ async def _send_all(client: Any, commands: Sequence[Sequence[bytes | str | float
 
 async def _forget_connections(client: Any, error: Exception) -> None:
     """A server that was the master is reached no longer: the address is looked up anew."""
-    if "READONLY" in str(error) and isinstance(client, Redis):
+    if isinstance(error, ReadOnlyError) and isinstance(client, Redis):
         with suppress(RedisError, OSError):
             await client.connection_pool.disconnect(inuse_connections=False)
 
@@ -264,12 +277,7 @@ async def _forget_connections(client: Any, error: Exception) -> None:
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, AuthenticationError | AuthorizationError):
         return False
-    if isinstance(
-        error,
-        ConnectionError | TimeoutError | ClusterError | TryAgainError | TooFewReplicasError | OSError,
-    ):
-        return True
-    return isinstance(error, RedisClusterException) or any(word in str(error) for word in _PASSING)
+    return isinstance(error, _PASSING) or str(error).startswith("BUSY")
 
 
 def _translated(error: Exception) -> MemoryUnavailableError:

@@ -121,7 +121,7 @@ def plot(result: Result, path: Path) -> None:
     _lines(latency, result, {"p50": "p50_ms", "p99": "p99_ms"}, "ms, answered queries")
     latency.set_yscale("log")
     latency.yaxis.set_major_formatter("{x:g}")
-    latency.yaxis.set_minor_formatter("{x:g}")
+    latency.yaxis.set_minor_formatter("")  # the labels of 600 to 900 would cover each other
     latency.set_xlabel("seconds")
     title = f"{result.end.queries:,} queries with faults; dashed: the two moments at rest".replace(",", " ")
     memory.set_title(title, fontsize=10)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dspy
+import pytest
 
 from agent_service.programs.builtin_tools import BUILTIN_TOOLS
 from agent_service.programs.default_agent import WARM_UP, default_agent
 from agent_service.programs.fields import fields_of, spec_of
+from agent_service.programs.loader import LoadError
 
 
 def shout(text: str) -> str:
@@ -42,3 +44,10 @@ def test_it_treats_the_conversation_as_a_record() -> None:
 def test_its_warm_up_has_its_inputs() -> None:
     """A warm-up that leaves one out would warm the wrong path."""
     assert set(WARM_UP) == set(default_agent().signature.input_fields)
+
+
+@pytest.mark.parametrize("names", [("search", "search"), ("finish",)])
+def test_two_tools_of_one_name_are_refused(names: tuple[str, ...]) -> None:
+    """DSPy would keep one of them without a word; ``finish`` is its own."""
+    with pytest.raises(LoadError, match=names[0]):
+        default_agent([dspy.Tool(lambda: "", name=name, desc="") for name in names])

@@ -260,6 +260,34 @@ async def test_a_program_may_stream_to_itself(serve: Serving, body: Any) -> None
     assert len(served.observer.of(LMCallFinished)) == 1
 
 
+async def test_closing_lets_go_of_threads_that_wait(serve: Serving) -> None:
+    """A thread that is left behind and still calls would wait for a loop that is gone, for ever."""
+    ended: list[BaseException] = []
+
+    class Threaded(dspy.Module):  # type: ignore[misc] # DSPy has no types
+        def __init__(self, lm: dspy.LM) -> None:
+            super().__init__()
+            self.answer = dspy.Predict(QA)
+            self.answer.lm = lm
+
+        def call(self, question: str) -> None:
+            try:
+                self.answer(question=question)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the thread ends
+                ended.append(error)
+
+        def forward(self, question: str) -> Any:
+            threading.Thread(target=self.call, args=(question,)).start()
+            return dspy.Prediction(answer="so long")
+
+    own = Transport(Hang())
+    served = await serve(Threaded(scripted_lm(own)), "unused")
+    assert await served.answer() == "so long"
+    await own.called.wait()
+    await served.program.close()
+    await eventually(lambda: ended)
+
+
 async def test_closing_lets_go_of_everything(serve: Serving) -> None:
     """Connections are closed; threads take no more work."""
     served = await serve(dspy.Predict(QA), FOUR)

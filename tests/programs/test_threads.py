@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -150,6 +151,29 @@ async def test_the_bridge_carries_the_caller_s_context() -> None:
         return bridge.wait(colour())
 
     assert await asyncio.to_thread(ask) == "green"
+
+
+async def test_detaching_lets_go_of_waiting_threads() -> None:
+    """A thread that waits for a loop that ends would keep the process from ending, too."""
+    bridge, waiting = LoopBridge(), asyncio.Event()
+    bridge.attach()
+
+    async def hang() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    def wait() -> bool:
+        with pytest.raises(CancelledError):
+            bridge.wait(hang())
+        return True
+
+    thread = asyncio.ensure_future(asyncio.to_thread(wait))
+    await waiting.wait()
+    bridge.detach()
+    assert await asyncio.wait_for(thread, 5)
+    assert not bridge.on_service_loop()
+    with pytest.raises(RuntimeError, match="not running"):
+        await asyncio.to_thread(bridge.wait, asyncio.sleep(0))
 
 
 def test_the_bridge_refuses_when_nothing_runs() -> None:

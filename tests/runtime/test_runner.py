@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import BaseModel
 
 from agent_service.core.errors import (
     CircuitBreakerOpenError,
@@ -17,7 +18,7 @@ from agent_service.core.messages import Answer, ConversationId, Query, Usage
 from agent_service.core.observer import RunStarted
 from agent_service.core.pool import PoolOptions
 from agent_service.memory.in_memory import InMemoryStore
-from agent_service.runtime.runner import RunnerOptions
+from agent_service.runtime.runner import RunnerOptions, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -211,17 +212,32 @@ async def test_the_start_of_the_program_is_told(service: Service) -> None:
     assert service.observer.events[0] == RunStarted("r-one", "scripted")
 
 
+class Typed(BaseModel):
+    """An answer of a type, as DSPy's signatures may have."""
+
+    name: str
+    born: int
+
+
+def test_an_object_without_a_form_is_no_answer() -> None:
+    """A caller is told of a bug, not of an address in memory."""
+    with pytest.raises(TypeError, match="no form as text"):
+        as_text(object())
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
         (4, "4"),
-        (["a", 1], "['a', 1]"),
+        (["a", 1], '["a", 1]'),
+        (True, "true"),
+        (Typed(name="Ada", born=1815), '{"name": "Ada", "born": 1815}'),
         ("half \ud83d of a pair", "half ? of a pair"),
         ("whole \U0001f600 pair\x00", "whole \U0001f600 pair\x00"),
     ],
 )
 async def test_an_answer_is_text_that_can_be_stored_and_sent(service: Service, value: Any, text: str) -> None:
-    """Other types become text, and halves of surrogate pairs, which no encoding can carry, question marks."""
+    """Other types become JSON, and halves of surrogate pairs, which no encoding can carry, question marks."""
 
     async def saying(run: Run) -> Any:
         return value

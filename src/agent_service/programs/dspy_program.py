@@ -83,6 +83,7 @@ class DspyProgram(Program):
         """Close connections and threads."""
         self._threads.close()
         self._tool_threads.close()
+        self._bridge.detach()
         await self._upstreams.aclose()
 
     def refusal(self) -> ServiceError | None:

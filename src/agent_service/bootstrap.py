@@ -35,8 +35,10 @@ from agent_service.programs.seams import SeamTaker
 from agent_service.programs.threads import LoopBridge, WorkThreads
 from agent_service.programs.tools import ToolSeam
 from agent_service.runtime.conversations import Conversations
+from agent_service.runtime.idempotency import IdempotentAnswering
 from agent_service.runtime.lifecycle import Lifecycle
 from agent_service.runtime.runner import Runner, RunnerOptions
+from agent_service.runtime.turns import TurnKeeper, TurnOptions
 from agent_service.runtime.vitals import ServiceVitals
 from agent_service.telemetry.logs import LogOptions, configure_logging
 from agent_service.telemetry.loop_lag import LoopLagMeter
@@ -90,19 +92,11 @@ def build(settings: Settings) -> Service:
     program = _program(settings, clock=clock, observer=observers)
     store = _store(settings, clock=clock, observer=observers)
     pool = Pool(options_of.pool_options(settings), clock=clock)
-    runner = Runner(
-        program=program,
-        store=store,
-        pool=pool,
-        clock=clock,
-        observer=observers,
-        options=_runner_options(settings),
-    )
+    runner = _runner(settings, program, store, pool, clock=clock, observer=observers)
     lag = LoopLagMeter(clock=clock, observer=observers)
     watchdog = LoopWatchdog(clock=clock, observer=observers)
-    lifecycle = Lifecycle(
-        store=store, program=program, runner=runner, clock=clock, background=[lag.run, watchdog.run]
-    )
+    background = [lag.run, watchdog.run]
+    lifecycle = Lifecycle(store=store, program=program, runner=runner, clock=clock, background=background)
     vitals = ServiceVitals(
         version=__version__,
         program=program,
@@ -115,7 +109,7 @@ def build(settings: Settings) -> Service:
     metrics = _metrics(program, pool, runner, vitals)
     observers.add(metrics)
     app = create_app(
-        answering=runner,
+        answering=_answering(settings, runner, store),
         remembering=Conversations(store=store, runner=runner, clock=clock),
         vitals=vitals,
         expose_metrics=metrics.expose,
@@ -204,13 +198,44 @@ def _store(settings: Settings, *, clock: Clock, observer: Observer) -> Conversat
     )
 
 
+def _runner(
+    settings: Settings,
+    program: Program,
+    store: ConversationStore,
+    pool: Pool,
+    *,
+    clock: Clock,
+    observer: Observer,
+) -> Runner:
+    return Runner(
+        program=program,
+        store=store,
+        turns=TurnKeeper(store=store, clock=clock, options=_turn_options(settings)),
+        pool=pool,
+        clock=clock,
+        observer=observer,
+        options=_runner_options(settings),
+    )
+
+
 def _runner_options(settings: Settings) -> RunnerOptions:
     return RunnerOptions(
         request_timeout_seconds=settings.agent_request_timeout_secs,
         commit_reserve_seconds=settings.memory_timeout_secs,
         context_turns=settings.memory_context_turns,
+        context_tokens=settings.memory_context_tokens,
         degrade_without_memory=settings.memory_on_failure == "degrade",
         limits=options_of.run_limits(settings),
+    )
+
+
+def _turn_options(settings: Settings) -> TurnOptions:
+    return TurnOptions(policy=settings.conversation_policy, wait_seconds=settings.conversation_wait_secs)
+
+
+def _answering(settings: Settings, runner: Runner, store: ConversationStore) -> IdempotentAnswering:
+    return IdempotentAnswering(
+        answering=runner, store=store, options=options_of.idempotency_options(settings)
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent_service.api.app import ApiOptions, create_app
 from agent_service.core.messages import Answer, ConversationId, Query, StoredTurn, Turn, Usage
-from agent_service.memory.base import Page, Window
+from agent_service.memory.base import Page, SessionInfo, Window
 from agent_service.runtime.base import OK, HealthReport, ServiceInfo
 from agent_service.testing import FakeClock, RecordingObserver
 
@@ -92,6 +92,22 @@ class FakeStore:
             raise self.failure
         gone = [at for at in self.turns if at.user_id == user_id and session_id in {None, at.session_id}]
         return sum(len(self.turns.pop(at)) for at in gone)
+
+    async def sessions(
+        self, user_id: str, *, limit: int, after: str | None = None
+    ) -> tuple[SessionInfo, ...]:
+        """In the order of their ids."""
+        if self.failure is not None:
+            raise self.failure
+        found = sorted(
+            (at.session_id, kept)
+            for at, kept in self.turns.items()
+            if at.user_id == user_id and (after is None or at.session_id > after)
+        )
+        return tuple(
+            SessionInfo(session_id, len(kept), kept[-1].seq, kept[-1].turn.at_epoch_seconds)
+            for session_id, kept in found[:limit]
+        )
 
 
 class FakeVitals:

@@ -46,6 +46,7 @@ async def test_a_page_has_exactly_the_fields_of_the_contract(
                 "at": "2023-11-14T22:13:20.500000Z",
                 "turn_id": "id-1",
                 "model": "fake-model",
+                "forked_from": None,
             }
         ],
         "next_before_seq": None,
@@ -172,3 +173,84 @@ async def test_a_store_that_fails_is_told(service: Service, client: httpx.AsyncC
     assert response.status_code == 503
     assert response.json()["error"] == "memory_unavailable"
     assert response.headers["retry-after"] == "1"
+
+
+async def test_the_list_of_a_user_s_sessions(service: Service, client: httpx.AsyncClient) -> None:
+    """Each conversation with its size and its newest turn's place and time; nobody else's."""
+    await _remember(service, ConversationId("a/b", "trip"), turns=3)
+    await _remember(service, ConversationId("a/b"))
+    await _remember(service, ConversationId("eve"))
+    at = "2023-11-14T22:13:20.500000Z"
+
+    response = await client.get("/api/v1/users/a%2Fb/sessions")
+
+    assert response.status_code == 200
+    assert response.json() == {
+        "user_id": "a/b",
+        "sessions": [
+            {"session_id": "default", "turns": 1, "last_seq": 1, "last_at": at},
+            {"session_id": "trip", "turns": 3, "last_seq": 3, "last_at": at},
+        ],
+        "next_after": None,
+    }
+
+
+@pytest.mark.parametrize("sessions", [4, 5])
+async def test_pages_lead_through_all_sessions(
+    service: Service, client: httpx.AsyncClient, sessions: int
+) -> None:
+    """``next_after`` asks for the rest, and is null on the last page, a full one too."""
+    for number in range(sessions):
+        await _remember(service, ConversationId("ada", f"s{number}"))
+    seen: list[list[str]] = []
+    parameters = {"limit": "2"}
+    while not seen or "after" in parameters:
+        body = (await client.get("/api/v1/users/ada/sessions", params=parameters)).json()
+        seen.append([session["session_id"] for session in body["sessions"]])
+        parameters = {"limit": "2"} | ({"after": body["next_after"]} if body["next_after"] else {})
+
+    assert [session for page in seen for session in page] == [f"s{number}" for number in range(sessions)]
+    assert len(seen) == (sessions + 1) // 2
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("after=", "after"),
+        ("after=%FF", "after"),
+        ("before=a", "before"),
+    ],
+)
+async def test_a_list_of_sessions_that_is_not_understood_is_refused(
+    client: httpx.AsyncClient, query: str, field: str
+) -> None:
+    """A parameter out of range, or mistyped, is named."""
+    response = await client.get(f"/api/v1/users/ada/sessions?{query}")
+
+    assert response.status_code == 422
+    assert [error["field"] for error in response.json()["errors"]] == [field]
+
+
+async def test_a_store_that_cannot_list_is_told(service: Service, client: httpx.AsyncClient) -> None:
+    """An unavailable store is 503, not an empty list."""
+    service.store.failure = MemoryUnavailableError()
+
+    response = await client.get("/api/v1/users/ada/sessions")
+
+    assert response.status_code == 503
+    assert response.json()["error"] == "memory_unavailable"
+
+
+async def test_a_fork_tells_what_it_was_answered_on_sight_of(
+    service: Service, client: httpx.AsyncClient
+) -> None:
+    """A turn that others came before shows the last seq its agent had seen."""
+    for number, base_seq in enumerate((0, 1, 1), start=1):
+        turn = Turn(f"id-{number}", "q", "a", 1_700_000_000.0)
+        await service.store.commit(ConversationId("ada"), turn, base_seq=base_seq)
+
+    turns = (await client.get(_path("ada"))).json()["turns"]
+
+    assert [turn["forked_from"] for turn in turns] == [None, None, 1]

@@ -122,6 +122,7 @@ def test_a_query_documents_every_refusal() -> None:
         "400": {"invalid_request"},
         "413": {"payload_too_large", "context_too_long"},
         "409": {"conflict"},
+        "412": {"precondition_failed"},
         "415": {"unsupported_media_type"},
         "422": {"invalid_request", "budget_exhausted"},
         "500": {"misconfigured", "internal_error"},

@@ -40,6 +40,7 @@ CONTRACT = {
     "unsupported_media_type": 415,
     "rate_limited": 429,
     "conflict": 409,
+    "precondition_failed": 412,
     "context_too_long": 413,
     "budget_exhausted": 422,
     "pool_exhausted": 503,

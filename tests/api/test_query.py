@@ -41,6 +41,7 @@ async def test_the_answer_has_exactly_the_fields_of_the_contract(client: httpx.A
         "tools_used": ["calculator"],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "lm_calls": 2},
         "stored": True,
+        "seq": None,
         "degraded": [],
     }
 

@@ -231,3 +231,28 @@ async def test_no_body_breaks_the_service(service: Service, body: bytes) -> None
         assert response.headers["content-type"] == "application/problem+json"
         assert response.json()["error"] == "invalid_request"
         assert response.json()["status"] == response.status_code
+
+
+@pytest.mark.parametrize(("header", "expected"), [("12", 12), ('"12"', 12), ("0", 0), (None, None)])
+async def test_the_expected_seq_may_be_quoted(
+    service: Service, client: httpx.AsyncClient, header: str | None, expected: int | None
+) -> None:
+    """If-Match is a number as people write it, or an entity tag as RFC 9110 has it."""
+    headers = {} if header is None else {"If-Match": header}
+    response = await client.post(PATH, json=ASKED, headers=headers)
+
+    assert response.status_code == 200
+    assert service.answering.queries[0].expected_seq == expected
+
+
+@pytest.mark.parametrize("header", ["*", "", '"12', "-1", "1.5", '"1", "2"', 'W/"1"', "9" * 19, "\xb2"])
+async def test_an_expected_seq_that_names_no_turn_is_refused(
+    service: Service, client: httpx.AsyncClient, header: str
+) -> None:
+    """What does not say one seq is a mistake to tell, not to guess at."""
+    named = {b"If-Match": header.encode("latin-1")}
+    response = await client.post(PATH, json=ASKED, headers=named)
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "If-Match"
+    assert service.answering.queries == []

@@ -30,6 +30,7 @@ CODES = {
     "unsupported_media_type",
     "rate_limited",
     "conflict",
+    "precondition_failed",
     "context_too_long",
     "budget_exhausted",
     "pool_exhausted",

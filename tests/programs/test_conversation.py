@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent_service.core.messages import Turn
 from agent_service.programs.conversation import as_text, is_conversation, render
+from tests.programs.conftest import ScriptedTransport, said, scripted_lm
 
 TURNS = (Turn("t1", "Who are you?", "An agent.", 0.0), Turn("t2", "Why?", "Because.", 1.0))
 
@@ -71,3 +72,20 @@ def test_dspy_s_history_is_keyed_by_the_program_s_fields(annotation: Any) -> Non
     history = render(annotation, TURNS[:1], question="q", answer="reply")
     assert isinstance(history, dspy.History)
     assert history.messages == [{"q": "Who are you?", "reply": "An agent."}]
+
+
+async def test_a_program_with_a_history_sees_past_questions_and_answers() -> None:
+    """DSPy shows the model both, each as a message of who said it."""
+    transport = ScriptedTransport(said(answer="So."))
+    program = dspy.Predict("history: dspy.History, question -> answer")
+    history = render(dspy.History, TURNS, question="question", answer="answer")
+
+    with dspy.context(lm=scripted_lm(transport)):
+        await program.acall(history=history, question="And now?")
+
+    [request] = transport.requests
+    shown = [(message.role, str(message.parts)) for message in request.messages]
+    told = [("user", "Who are you?"), ("assistant", "An agent."), ("user", "Why?"), ("assistant", "Because.")]
+    past = [(role, text) for role, text in shown if role != "system"][: len(told)]
+    assert [role for role, _ in past] == [role for role, _ in told]
+    assert [text for (_, text), (_, said_then) in zip(past, told, strict=True) if said_then not in text] == []

@@ -14,6 +14,7 @@ from agent_service.memory.base import StoreOptions, Window
 from agent_service.memory.in_memory import InMemoryStore
 from agent_service.runtime.lifecycle import Lifecycle
 from agent_service.runtime.runner import Runner, RunnerOptions
+from agent_service.runtime.turns import TurnKeeper, TurnOptions
 from agent_service.testing import FakeClock, RecordingObserver, ScriptedProgram
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from agent_service.core.messages import StoredTurn, Turn
     from agent_service.core.run import Run
 
-SETTLING_TICKS = 30
+SETTLING_TICKS = 50
 
 
 class WatchedStore(InMemoryStore):
@@ -65,17 +66,21 @@ class WatchedStore(InMemoryStore):
 class Service:
     """A runner and everything around it; ``script`` is what its program does, ``journal`` who was called."""
 
-    def __init__(self, *, pool: PoolOptions | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, pool: PoolOptions | None = None, turns: TurnOptions | None = None, **options: Any
+    ) -> None:
         self.clock = FakeClock()
         self.journal: list[str] = []
         self.script: Callable[[Run], Awaitable[str]] | None = None
         self.program = ScriptedProgram(self._follow)
         self.store = WatchedStore(self.clock, self.journal)
+        self.turns = TurnKeeper(store=self.store, clock=self.clock, options=turns or TurnOptions())
         self.pool = Pool(pool or PoolOptions(), clock=self.clock)
         self.observer = RecordingObserver()
         self.runner = Runner(
             program=self.program,
             store=self.store,
+            turns=self.turns,
             pool=self.pool,
             clock=self.clock,
             observer=self.observer,

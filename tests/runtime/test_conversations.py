@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Open = Callable[..., Awaitable[Service]]
 
-LONGEST_PATH_TICKS = 40
+LONGEST_PATH_TICKS = 60
 """More turns of the loop than a query of these tests takes."""
 
 

@@ -11,7 +11,10 @@ from pydantic import BaseModel
 
 from agent_service.core.errors import (
     CircuitBreakerOpenError,
+    ConflictError,
+    MemoryUnavailableError,
     PoolExhaustedError,
+    PreconditionFailedError,
     ShuttingDownError,
 )
 from agent_service.core.messages import Answer, ConversationId, Query, Usage
@@ -19,12 +22,15 @@ from agent_service.core.observer import RunStarted
 from agent_service.core.pool import PoolOptions
 from agent_service.memory.in_memory import InMemoryStore
 from agent_service.runtime.runner import RunnerOptions, as_text
+from agent_service.runtime.turns import TurnOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent_service.core.run import Run
     from tests.runtime.conftest import Service
+
+    Open = Callable[..., Awaitable[Service]]
 
 ADA = ConversationId("ada")
 
@@ -107,6 +113,7 @@ async def test_the_answer_tells_what_it_took(service: Service) -> None:
         usage=Usage(30, 12, lm_calls=2),
         latency_seconds=0.25,
         stored=True,
+        seq=1,
         degraded=(),
     )
 
@@ -155,8 +162,9 @@ async def test_the_program_sees_the_last_turns(open_service: Callable[..., Await
     assert [turn.question for turn in conversation] == ["two", "three"]
 
 
-async def test_a_turn_is_stored_on_the_sight_of_what_was_read(service: Service) -> None:
-    """A turn that came between reading and storing shows in ``base_seq``."""
+async def test_a_turn_is_stored_on_the_sight_of_what_was_read(open_service: Open) -> None:
+    """A turn that came between reading and storing shows in ``base_seq``; neither is lost."""
+    service = await open_service(turns=TurnOptions("parallel"))
     await service.begin("one")
 
     async def slower_than_another(run: Run) -> str:
@@ -168,11 +176,71 @@ async def test_a_turn_is_stored_on_the_sight_of_what_was_read(service: Service) 
     await service.begin("late")
 
     turns = (await InMemoryStore.read(service.store, ADA, last_turns=3)).turns
-    assert [(stored.turn.question, stored.seq, stored.base_seq) for stored in turns] == [
-        ("one", 1, 0),
-        ("between", 2, 1),
-        ("late", 3, 1),
+    assert [(stored.turn.question, stored.seq, stored.base_seq, stored.forked_from) for stored in turns] == [
+        ("one", 1, 0, None),
+        ("between", 2, 1, None),
+        ("late", 3, 1, 1),
     ]
+
+
+async def test_a_question_waits_until_the_turn_before_it_is_stored(service: Service) -> None:
+    """The second question of a conversation sees the first one's turn, however late that is stored."""
+    stored = asyncio.Event()
+
+    async def until_stored(user: str) -> None:
+        await stored.wait()
+
+    service.store.before_commit = until_stored
+    first, second = await service.begun("first"), await service.begun("second")
+    assert service.journal == ["read", "run", "commit"]
+    stored.set()
+
+    assert ((await first).seq, (await second).seq) == (1, 2)
+    assert [turn.question for turn in service.program.calls[1][1]] == ["first"]
+    await service.assert_at_rest()
+
+
+async def test_a_late_commit_keeps_the_turn(open_service: Open) -> None:
+    """A caller that was told that its turn is not stored may find it later, but not another before it."""
+    service = await open_service(turns=TurnOptions("reject"))
+    stored = asyncio.Event()
+
+    async def until_stored(user: str) -> None:
+        await stored.wait()
+
+    service.store.before_commit = until_stored
+    asking = await service.begun("late")
+    service.clock.advance(30.0)
+    assert (await asking).seq is None
+    with pytest.raises(ConflictError):
+        await service.begin("refused")
+    stored.set()
+    await service.settle()
+
+    assert (await service.begin("next")).seq == 2
+    await service.assert_at_rest()
+
+
+@pytest.mark.parametrize("expected_seq", [0, 2, 10**17])
+async def test_a_conversation_that_is_not_where_the_caller_expects_costs_nothing(
+    service: Service, expected_seq: int
+) -> None:
+    """Any other seq than the last one's is refused before the program runs; the error tells where it is."""
+    await service.begin("one")
+    with pytest.raises(PreconditionFailedError, match="seq 1"):
+        await service.runner.answer(Query("r", ADA, "two", expected_seq=expected_seq))
+    assert len(service.program.calls) == 1
+    assert (await service.runner.answer(Query("r", ADA, "two", expected_seq=1))).seq == 2
+    await service.assert_at_rest()
+
+
+async def test_what_a_caller_expects_is_never_taken_on_trust(open_service: Open) -> None:
+    """A conversation that cannot be read is not answered without memory when its seq is asked for."""
+    service = await open_service(degrade_without_memory=True)
+    await service.store.close()
+    with pytest.raises(MemoryUnavailableError):
+        await service.runner.answer(Query("r", ADA, "Hi?", expected_seq=0))
+    assert (await service.runner.answer(Query("r", ADA, "Hi?"))).degraded == ("memory",)
 
 
 @pytest.mark.parametrize(
@@ -264,12 +332,12 @@ async def test_a_user_who_asks_much_does_not_keep_others_out(
 
 
 async def test_several_queries_run_at_once(service: Service) -> None:
-    """One that hangs holds nobody else up, not even in its own conversation."""
+    """One that hangs holds up no other conversation."""
     service.script = service.hang
     hanging = await service.begun("hanging")
     service.script = None
 
-    assert (await service.begin("other")).text == "You said: other"
+    assert (await service.begin("other", user="eve")).text == "You said: other"
     assert repr(service.runner) == "<Runner 1 in flight, 0 abandoned, <Pool 1/64 in use, 0 waiting>>"
     hanging.cancel()
     await service.assert_at_rest()

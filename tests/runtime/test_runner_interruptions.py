@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Open = Callable[..., Awaitable[Service]]
     Interruption = Callable[[Service, asyncio.Task[Answer]], object]
 
-LONGEST_PATH_TICKS = 60
+LONGEST_PATH_TICKS = 90
 """More turns of the loop than the query below takes when nobody interrupts it."""
 
 INTERRUPTIONS: dict[str, Interruption] = {

@@ -44,9 +44,12 @@ async def test_a_failure_of_a_program_tells_how_far_it_came(service: Service) ->
         raise UpstreamError
 
     service.script = busy
-    late, stopped = await service.begun("late", timeout_seconds=1.0), await service.begun("stopped")
+    late, stopped = (
+        await service.begun("late", timeout_seconds=1.0),
+        await service.begun("stopped", user="bob"),
+    )
     service.script = failing
-    failed = await service.begun("failed")
+    failed = await service.begun("failed", user="eve")
     service.clock.advance(1.0)
     await service.settle()
     service.runner.stop_all()

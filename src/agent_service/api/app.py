@@ -64,6 +64,7 @@ def create_app(
     paths: dict[str, Handlers] = {
         "/api/v1/query": {"POST": queries.ask},
         "/api/v1/users/{user_id:path}/history": {"GET": conversations.read, "DELETE": conversations.erase},
+        "/api/v1/users/{user_id:path}/sessions": {"GET": conversations.sessions},
         "/api/v1/live": {"GET": operations.live},
         "/api/v1/ready": {"GET": operations.ready},
         "/api/v1/health": {"GET": operations.health},

@@ -1,4 +1,4 @@
-"""/api/v1/users/{user_id}/history: read or erase what the service remembers of a user."""
+"""/api/v1/users/{user_id}/...: list, read or erase what the service remembers of a user."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from agent_service.api.requests import read_parameters, validated
-from agent_service.api.schemas import HistoryErase, HistoryErased, HistoryPage, HistoryRead, HistoryTurn
+from agent_service.api.schemas import (
+    HistoryErase,
+    HistoryErased,
+    HistoryPage,
+    HistoryRead,
+    HistoryTurn,
+    Session,
+    SessionPage,
+    SessionsRead,
+)
 from agent_service.core.messages import ConversationId
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from agent_service.core.messages import StoredTurn
+    from agent_service.memory.base import SessionInfo
     from agent_service.runtime.base import Remembering
 
 
@@ -45,6 +55,31 @@ class Conversations:
         body = HistoryErased(user_id=asked.user_id, session_id=asked.session_id, deleted_turns=deleted_turns)
         return Response(body.model_dump_json(), media_type="application/json")
 
+    async def sessions(self, request: Request) -> Response:
+        """A page of the user's conversations."""
+        asked = validated(SessionsRead, read_parameters(request))
+        found = await self._remembering.sessions(asked.user_id, limit=asked.limit + 1, after=asked.after)
+        shown = found[: asked.limit]
+        body = SessionPage(
+            user_id=asked.user_id,
+            sessions=[_session(session) for session in shown],
+            next_after=shown[-1].session_id if len(found) > len(shown) else None,
+        )
+        return Response(body.model_dump_json(), media_type="application/json")
+
+
+def _session(session: SessionInfo) -> Session:
+    return Session(
+        session_id=session.session_id,
+        turns=session.turns,
+        last_seq=session.last_seq,
+        last_at=_at(session.last_at_epoch_seconds),
+    )
+
+
+def _at(epoch_seconds: float) -> datetime:
+    return datetime.fromtimestamp(epoch_seconds, tz=timezone.utc)
+
 
 def _turn(stored: StoredTurn) -> HistoryTurn:
     turn = stored.turn
@@ -52,7 +87,8 @@ def _turn(stored: StoredTurn) -> HistoryTurn:
         seq=stored.seq,
         question=turn.question,
         answer=turn.answer,
-        at=datetime.fromtimestamp(turn.at_epoch_seconds, tz=timezone.utc),
+        at=_at(turn.at_epoch_seconds),
         turn_id=turn.turn_id,
         model=turn.model,
+        forked_from=stored.forked_from,
     )

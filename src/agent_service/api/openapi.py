@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import models_json_schema
 
 from agent_service import __version__
-from agent_service.api import schemas
+from agent_service.api import operation_schemas, schemas
+from agent_service.api.openapi_headers import EXAMPLE_REQUEST_ID, component_headers, component_parameters
 from agent_service.api.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_CODES, problem_of, status_of
 from agent_service.core import errors
 from agent_service.core.errors import FieldProblem, ServiceError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _REF = "#/components/schemas/{model}"
-_EXAMPLE_ID = "6f1c1c5e-0f43-4b43-9d0a-3d0f5c1e2b7a"
 _INVALID = errors.InvalidRequestError(
     "Not valid: question.", fields=(FieldProblem("question", "must not be only white space"),)
 )
@@ -45,6 +45,7 @@ _QUERY_ERRORS: tuple[ServiceError, ...] = (
     errors.UnsupportedMediaTypeError(),
     _begun(errors.ContextTooLongError()),
     _begun(StopReason.ERASED.error()),
+    errors.PreconditionFailedError("The conversation's last turn has seq 12."),
     _begun(errors.BudgetExhaustedError()),
     _begun(errors.MisconfiguredError()),
     _begun(errors.UpstreamError()),
@@ -69,7 +70,8 @@ class _Operation:
     body: type[BaseModel] | None = None
     parameters: type[BaseModel] | None = None
     errors: tuple[ServiceError, ...] = ()
-    takes_timeout: bool = False
+    headers: tuple[str, ...] = ()
+    answer_headers: tuple[str, ...] = ()
     text: str | None = None
     """Example of a plain text answer, which has no schema of ours."""
 
@@ -85,7 +87,8 @@ _OPERATIONS: dict[str, dict[str, _Operation]] = {
             "Hanging up stops the run.",
             body=schemas.QueryRequest,
             errors=_QUERY_ERRORS,
-            takes_timeout=True,
+            headers=("X-Request-Timeout", "If-Match", "Idempotency-Key"),
+            answer_headers=("Idempotency-Replayed",),
         )
     },
     "/api/v1/users/{user_id}/history": {
@@ -108,21 +111,35 @@ _OPERATIONS: dict[str, dict[str, _Operation]] = {
             errors=_HISTORY_ERRORS,
         ),
     },
+    "/api/v1/users/{user_id}/sessions": {
+        "get": _Operation(
+            "listSessions",
+            "conversations",
+            "List a user's conversations",
+            {200: schemas.SessionPage},
+            "In a fixed order. A user_id that holds a slash is sent percent-encoded.",
+            parameters=schemas.SessionsRead,
+            errors=_HISTORY_ERRORS,
+        ),
+    },
     "/api/v1/health": {
         "get": _Operation(
             "health",
             "operations",
             "How the service is",
-            {200: schemas.Health, 503: schemas.Health},
+            {200: operation_schemas.Health, 503: operation_schemas.Health},
             "200 while healthy or degraded, 503 while unhealthy.",
         )
     },
     "/api/v1/live": {
-        "get": _Operation("live", "operations", "Liveness probe", {200: schemas.Live}),
+        "get": _Operation("live", "operations", "Liveness probe", {200: operation_schemas.Live}),
     },
     "/api/v1/ready": {
         "get": _Operation(
-            "ready", "operations", "Readiness probe", {200: schemas.Ready, 503: schemas.NotReady}
+            "ready",
+            "operations",
+            "Readiness probe",
+            {200: operation_schemas.Ready, 503: operation_schemas.NotReady},
         ),
     },
     "/api/v1/metrics": {
@@ -131,11 +148,14 @@ _OPERATIONS: dict[str, dict[str, _Operation]] = {
         ),
     },
     "/api/v1/info": {
-        "get": _Operation("info", "operations", "What runs here", {200: schemas.Info}),
+        "get": _Operation("info", "operations", "What runs here", {200: operation_schemas.Info}),
     },
     "/api/v1/circuit-breaker/reset": {
         "post": _Operation(
-            "resetCircuitBreaker", "operations", "Close the breaker by hand", {200: schemas.BreakerReset}
+            "resetCircuitBreaker",
+            "operations",
+            "Close the breaker by hand",
+            {200: operation_schemas.BreakerReset},
         ),
     },
 }
@@ -163,8 +183,8 @@ def openapi_document(options: ApiOptions) -> Document:
         },
         "components": {
             "schemas": _component_schemas(options),
-            "headers": _component_headers(),
-            "parameters": _component_parameters(),
+            "headers": component_headers(),
+            "parameters": component_parameters(),
         },
     }
 
@@ -189,39 +209,6 @@ def _component_schemas(options: ApiOptions) -> Document:
     return components
 
 
-def _component_headers() -> Document:
-    return {
-        "X-Request-ID": {
-            "description": "Identity of the request, in every answer and in the service's logs.",
-            "schema": {"type": "string"},
-            "example": _EXAMPLE_ID,
-        },
-        "Retry-After": {
-            "description": "Seconds to wait before the same request is sent again.",
-            "schema": {"type": "integer", "minimum": 1},
-            "example": 1,
-        },
-    }
-
-
-def _component_parameters() -> Document:
-    return {
-        "X-Request-ID": {
-            "name": "X-Request-ID",
-            "in": "header",
-            "description": "Your own identity for the request: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'. "
-            "Anything else is replaced.",
-            "schema": {"type": "string"},
-        },
-        "X-Request-Timeout": {
-            "name": "X-Request-Timeout",
-            "in": "header",
-            "description": "Seconds you will wait; shortens the service's own limit, never lengthens it.",
-            "schema": {"type": "number", "exclusiveMinimum": 0},
-        },
-    }
-
-
 def _operation(operation: _Operation) -> Document:
     document: Document = {
         "operationId": operation.id,
@@ -238,9 +225,8 @@ def _operation(operation: _Operation) -> Document:
 
 
 def _parameters(operation: _Operation) -> list[Document]:
-    parameters: list[Document] = [{"$ref": "#/components/parameters/X-Request-ID"}]
-    if operation.takes_timeout:
-        parameters.append({"$ref": "#/components/parameters/X-Request-Timeout"})
+    headers = ("X-Request-ID", *operation.headers)
+    parameters: list[Document] = [{"$ref": f"#/components/parameters/{name}"} for name in headers]
     if operation.parameters is not None:
         schema = operation.parameters.model_json_schema()
         parameters += [_parameter(name, schema) for name in schema["properties"]]
@@ -267,6 +253,8 @@ def _responses(operation: _Operation) -> Document:
     if operation.text is not None:
         content = {"text/plain": {"schema": {"type": "string"}, "example": operation.text}}
         responses["200"] = _response("The metrics.", content)
+    for name in operation.answer_headers:
+        responses["200"]["headers"][name] = {"$ref": f"#/components/headers/{name}"}
     by_status: dict[int, list[ServiceError]] = {}
     for error in (*operation.errors, *_ALWAYS):
         by_status.setdefault(status_of(error), []).append(error)
@@ -277,7 +265,7 @@ def _problems(those: Sequence[ServiceError]) -> Document:
     examples = {
         error.code: {
             "summary": error.title,
-            "value": problem_of(error, _EXAMPLE_ID).model_dump(exclude_unset=True),
+            "value": problem_of(error, EXAMPLE_REQUEST_ID).model_dump(exclude_unset=True),
         }
         for error in those
     }

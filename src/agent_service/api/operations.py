@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from agent_service.api.schemas import BreakerReset, Health, Info, Live, NotReady, Ready
+from agent_service.api.operation_schemas import BreakerReset, Health, Info, Live, NotReady, Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

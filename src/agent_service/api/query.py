@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from agent_service.api.requests import read_json, read_timeout_seconds, validated
+from agent_service.api.requests import (
+    read_expected_seq,
+    read_idempotency_key,
+    read_json,
+    read_timeout_seconds,
+    validated,
+)
 from agent_service.api.schemas import QueryRequest, QueryResponse, TokenUsage
 from agent_service.api.turnstile import Turnstile
 from agent_service.core.context import REQUEST_ID
@@ -61,10 +67,12 @@ class Queries:
         await self._turnstile.enter()
         query = await self._read(request)
         answer = await answer_while_connected(self._answering, query, request.receive)
-        return Response(_response_body(answer), media_type="application/json")
+        headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
+        return Response(_response_body(answer), headers=headers, media_type="application/json")
 
     async def _read(self, request: Request) -> Query:
-        timeout_seconds = read_timeout_seconds(request)
+        timeout_seconds, expected_seq = read_timeout_seconds(request), read_expected_seq(request)
+        idempotency_key = read_idempotency_key(request)
         body = await read_json(request, max_bytes=self._options.max_body_bytes)
         asked = validated(QueryRequest, body, self._limits)
         if timeout_seconds is not None:
@@ -74,6 +82,8 @@ class Queries:
             conversation=ConversationId(asked.user_id, asked.session_id or DEFAULT_SESSION_ID),
             question=asked.question,
             timeout_seconds=timeout_seconds,
+            expected_seq=expected_seq,
+            idempotency_key=idempotency_key,
         )
 
 
@@ -136,5 +146,6 @@ def _response_body(answer: Answer) -> str:
         tools_used=list(answer.tools_used),
         usage=TokenUsage.model_validate(answer.usage, from_attributes=True),
         stored=answer.stored,
+        seq=answer.seq,
         degraded=list(answer.degraded),
     ).model_dump_json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,7 @@ from agent_service.core.errors import (
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
 )
+from agent_service.runtime.idempotency import HEADER as IDEMPOTENCY_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,9 +25,14 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 TIMEOUT_HEADER = "X-Request-Timeout"
+EXPECTED_SEQ_HEADER = "If-Match"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _CHARSETS = frozenset({"", "charset=utf-8", 'charset="utf-8"'})
+_SEQ = re.compile(r'("?)([0-9]{1,18})\1')
+_PLAIN_KEY = re.compile(r"[!#-~][!-~]*")
+_QUOTED_KEY = re.compile(r'"((?:[!#-[\]-~]|\\["\\])+)"')
+_MAX_KEY_CHARS = 255
 _MAX_PROBLEMS = 20
 _MAX_FIELD_CHARS = 64
 _MAX_FIELDS = 100
@@ -91,6 +98,40 @@ def read_timeout_seconds(request: Request) -> float | None:
         field = FieldProblem(TIMEOUT_HEADER, "must be a positive number of seconds, such as 2.5")
         raise InvalidRequestError(f"The {TIMEOUT_HEADER} header is not valid.", fields=(field,))
     return seconds
+
+
+def read_expected_seq(request: Request) -> int | None:
+    """The seq that the caller knows the conversation at (RFC 9110, 13.1.1), or None when it asks for none.
+
+    Raises:
+        InvalidRequestError: it is not one plain or quoted number; ``*`` and lists would not say which turn.
+    """
+    texts = request.headers.getlist(EXPECTED_SEQ_HEADER)
+    if not texts:
+        return None
+    if len(texts) == 1 and (found := _SEQ.fullmatch(texts[0])):
+        return int(found[2])
+    field = FieldProblem(EXPECTED_SEQ_HEADER, 'must be the seq of the last turn, such as 12 or "12"')
+    raise InvalidRequestError(f"The {EXPECTED_SEQ_HEADER} header is not valid.", fields=(field,))
+
+
+def read_idempotency_key(request: Request) -> str | None:
+    """The key that makes a repeated request harmless, or None when there is none.
+
+    A quoted one is read as a string of structured fields (RFC 9651, 3.3.3), any other as it is.
+
+    Raises:
+        InvalidRequestError: it is not one key of 1 to 255 visible ASCII characters.
+    """
+    texts = request.headers.getlist(IDEMPOTENCY_HEADER)
+    if not texts:
+        return None
+    quoted = _QUOTED_KEY.fullmatch(texts[0])
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else texts[0]
+    if len(texts) == 1 and len(key) <= _MAX_KEY_CHARS and (quoted or _PLAIN_KEY.fullmatch(key)):
+        return key
+    field = FieldProblem(IDEMPOTENCY_HEADER, "must be 1 to 255 visible ASCII characters")
+    raise InvalidRequestError(f"The {IDEMPOTENCY_HEADER} header is not valid.", fields=(field,))
 
 
 def _check_content_type(value: str) -> None:

@@ -41,7 +41,8 @@ def _request(**example: Any) -> ConfigDict:
     return ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [example]})
 
 
-def _answer(**example: Any) -> ConfigDict:
+def answer_like(**example: Any) -> ConfigDict:
+    """The configuration of an answer's model, with an example."""
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
@@ -79,7 +80,7 @@ class QueryRequest(BaseModel):
 class TokenUsage(BaseModel):
     """What the language model charged for."""
 
-    model_config = _answer(prompt_tokens=412, completion_tokens=38, total_tokens=450, lm_calls=2)
+    model_config = answer_like(prompt_tokens=412, completion_tokens=38, total_tokens=450, lm_calls=2)
 
     prompt_tokens: int
     completion_tokens: int
@@ -90,7 +91,7 @@ class TokenUsage(BaseModel):
 class QueryResponse(BaseModel):
     """The agent's answer and what it took."""
 
-    model_config = _answer(
+    model_config = answer_like(
         answer="4",
         user_id="ada",
         question="What is 2+2?",
@@ -102,6 +103,7 @@ class QueryResponse(BaseModel):
         tools_used=["calculator"],
         usage={"prompt_tokens": 412, "completion_tokens": 38, "total_tokens": 450, "lm_calls": 2},
         stored=True,
+        seq=8,
         degraded=[],
     )
 
@@ -116,6 +118,7 @@ class QueryResponse(BaseModel):
     tools_used: Annotated[list[str], Field(description="Names of the tools called, in order.")]
     usage: TokenUsage
     stored: Annotated[bool, Field(description="Whether the turn is durably kept.")]
+    seq: Annotated[int | None, Field(description="The turn's place; null when it is not stored.")]
     degraded: Annotated[list[str], Field(description="What the answer had to do without; normally empty.")]
 
 
@@ -151,12 +154,16 @@ class HistoryTurn(BaseModel):
     at: Annotated[datetime, Field(description="When it was answered (RFC 3339, UTC).")]
     turn_id: str
     model: str
+    forked_from: Annotated[
+        int | None,
+        Field(description="The last seq it was answered on sight of, when turns came between; else null."),
+    ]
 
 
 class HistoryPage(BaseModel):
     """A stretch of a conversation, newest turn last."""
 
-    model_config = _answer(
+    model_config = answer_like(
         user_id="ada",
         session_id=DEFAULT_SESSION_ID,
         turns=[
@@ -167,6 +174,7 @@ class HistoryPage(BaseModel):
                 "at": "2026-01-31T12:00:00Z",
                 "turn_id": "6f1c1c5e-0f43-4b43-9d0a-3d0f5c1e2b7a",
                 "model": "openai/gpt-4o-mini",
+                "forked_from": None,
             }
         ],
         next_before_seq=None,
@@ -184,84 +192,55 @@ class HistoryPage(BaseModel):
 class HistoryErased(BaseModel):
     """What was erased."""
 
-    model_config = _answer(user_id="ada", session_id=None, deleted_turns=12)
+    model_config = answer_like(user_id="ada", session_id=None, deleted_turns=12)
 
     user_id: str
     session_id: Annotated[str | None, Field(description="Null when all of the user's were erased.")]
     deleted_turns: int
 
 
-class Health(BaseModel):
-    """How the service is, for people and load balancers."""
+class SessionsRead(BaseModel):
+    """Which stretch of a user's conversations to list."""
 
-    model_config = _answer(
-        status="healthy",
-        version="0.1.0",
-        uptime_seconds=86400.5,
-        agent_pool_size=64,
-        circuit_breaker_state="closed",
-        model="openai/gpt-4o-mini",
-        checks={"python_runtime": "ok", "agent_pool": "ok", "circuit_breaker": "ok", "memory": "ok"},
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: UserId
+    limit: Annotated[int, Field(ge=1, le=100, description="Conversations to return at most.")] = 20
+    after: Annotated[
+        SessionId | None, Field(description="Only conversations behind this session_id in the order.")
+    ] = None
+
+
+class Session(BaseModel):
+    """One conversation of a user."""
+
+    session_id: str
+    turns: Annotated[int, Field(description="Turns that are kept.")]
+    last_seq: Annotated[int, Field(description="The newest turn's place.")]
+    last_at: Annotated[datetime, Field(description="When the newest was answered (RFC 3339, UTC).")]
+
+
+class SessionPage(BaseModel):
+    """A stretch of a user's conversations."""
+
+    model_config = answer_like(
+        user_id="ada",
+        sessions=[
+            {
+                "session_id": DEFAULT_SESSION_ID,
+                "turns": 8,
+                "last_seq": 8,
+                "last_at": "2026-01-31T12:00:09Z",
+            }
+        ],
+        next_after=None,
     )
 
-    status: Annotated[str, Field(description="healthy, degraded or unhealthy.")]
-    version: str
-    uptime_seconds: float
-    agent_pool_size: int
-    circuit_breaker_state: Annotated[str, Field(description="closed, open or half_open.")]
-    model: str
-    checks: Annotated[dict[str, str], Field(description='"ok", or what is wrong, by check.')]
-
-
-class Live(BaseModel):
-    """The event loop turns."""
-
-    model_config = _answer(status="alive")
-
-    status: str = "alive"
-
-
-class Ready(BaseModel):
-    """Queries may be sent here."""
-
-    model_config = _answer(status="ready")
-
-    status: str = "ready"
-
-
-class NotReady(BaseModel):
-    """Queries should be sent elsewhere for now."""
-
-    model_config = _answer(status="not_ready", reason="draining")
-
-    status: str = "not_ready"
-    reason: str
-
-
-class Info(BaseModel):
-    """What runs here."""
-
-    model_config = _answer(
-        name="agent-service",
-        version="0.1.0",
-        program="default_agent",
-        model="openai/gpt-4o-mini",
-        endpoints=["POST /api/v1/query", "GET /api/v1/health"],
-    )
-
-    name: str
-    version: str
-    program: str
-    model: str
-    endpoints: Annotated[list[str], Field(description="Method and path of each endpoint.")]
-
-
-class BreakerReset(BaseModel):
-    """Where the circuit breaker stands after the reset."""
-
-    model_config = _answer(circuit_breaker_state="closed")
-
-    circuit_breaker_state: str
+    user_id: str
+    sessions: list[Session]
+    next_after: Annotated[
+        str | None, Field(description="Send it as after to list the next ones; null when none are left.")
+    ]
 
 
 class ProblemField(BaseModel):
@@ -277,7 +256,7 @@ class Problem(BaseModel):
     ``reasoning_steps`` and ``usage`` are there for a query that failed after its program began.
     """
 
-    model_config = _answer(
+    model_config = answer_like(
         type="urn:agent-service:error:pool_exhausted",
         title="All agents are busy",
         status=503,

@@ -11,10 +11,14 @@ from agent_service.core.run import RunLimits
 from agent_service.memory.base import StoreOptions
 from agent_service.memory.redis_connection import RedisOptions
 from agent_service.programs.base import LMOptions, ProgramOptions
+from agent_service.runtime.idempotency import IdempotencyOptions
 
 if TYPE_CHECKING:
     from agent_service.config.settings import Settings
 
+_REMEMBERED_SECONDS = 24 * 3600.0
+_STORING_SECONDS = 5.0
+"""Beyond its deadline, a query may need this long to store what it has."""
 _LEAST_IN_FLIGHT = 4
 """With one call in flight, one that hangs would hold up all others for its whole time."""
 
@@ -99,3 +103,11 @@ def redis_options(settings: Settings) -> RedisOptions | None:
 def store_options(settings: Settings) -> StoreOptions:
     """How long and how much a conversation is kept."""
     return StoreOptions(ttl_seconds=settings.memory_ttl_hours * 3600.0, max_turns=settings.memory_max_turns)
+
+
+def idempotency_options(settings: Settings) -> IdempotencyOptions:
+    """How long a key is remembered: not longer than the conversation that its turn is in."""
+    return IdempotencyOptions(
+        ttl_seconds=min(_REMEMBERED_SECONDS, settings.memory_ttl_hours * 3600.0),
+        running_ttl_seconds=settings.agent_request_timeout_secs + _STORING_SECONDS,
+    )

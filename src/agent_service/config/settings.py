@@ -158,6 +158,12 @@ class Settings(BaseModel):
         "a conversation's life after its last turn", 24.0, low=0.001, high=87_600
     )
     memory_context_turns: int = setting("earlier turns shown to the agent", 3, low=0, high=1000)
+    memory_context_tokens: int = setting(
+        "how long they may be together, at four characters a token; longer ones are shortened",
+        4000,
+        low=100,
+        high=10_000_000,
+    )
     memory_max_turns: int = setting("turns kept of a conversation", 100, low=1, high=10_000)
     memory_on_failure: Annotated[Literal["refuse", "degrade"], CaseBlind] = setting(
         "what becomes of queries while the store fails: refused, or answered without memory",
@@ -165,6 +171,12 @@ class Settings(BaseModel):
         allowed="`refuse` or `degrade`",
     )
     memory_timeout_secs: float = setting("time of one operation of the store", 1.0, low=0.05, high=60)
+    conversation_policy: Annotated[Literal["serialize", "reject", "parallel"], CaseBlind] = setting(
+        "a question while another of its conversation is answered: it waits, is refused, or goes ahead",
+        "serialize",
+        allowed="`serialize`, `reject` or `parallel`",
+    )
+    conversation_wait_secs: float = setting("how long it may wait", 5.0, low=0.1, high=600)
     shutdown_grace_secs: float = setting(
         "how long queries in flight may finish when the service stops", 30.0, low=0, high=3600
     )

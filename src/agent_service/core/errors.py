@@ -144,6 +144,14 @@ class ConflictError(ServiceError):
     may_retry = True
 
 
+class PreconditionFailedError(ServiceError):
+    """The conversation is not at the turn that the caller says it has seen."""
+
+    code = "precondition_failed"
+    title = "The conversation has moved on"
+    fault = Fault.CALLER
+
+
 class ContextTooLongError(ServiceError):
     """Question and conversation do not fit the model's context window."""
 

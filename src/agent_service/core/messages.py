@@ -71,23 +71,37 @@ class StoredTurn:
     seq: int
     base_seq: int
 
+    @property
+    def forked_from(self) -> int | None:
+        """``base_seq`` when other turns came between, else None."""
+        return self.base_seq if self.base_seq < self.seq - 1 else None
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """What a caller asks: validated, not yet admitted.
 
-    ``timeout_seconds`` is the caller's own, shorter limit, or None.
+    ``timeout_seconds`` is the caller's own, shorter limit, or None. The same ``idempotency_key`` again asks
+    for the same answer. ``turn_id`` is the turn's identity when it is known before the answer.
+    ``expected_seq`` is the seq of the last turn the caller knows of, 0 when there is none: at any other the
+    query is refused.
     """
 
     request_id: str
     conversation: ConversationId
     question: str
     timeout_seconds: float | None = None
+    expected_seq: int | None = None
+    turn_id: str | None = None
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a caller gets back, with what it took."""
+    """What a caller gets back, with what it took; ``replayed`` when it was given before, to the same key.
+
+    ``seq`` is the stored turn's place, None when it is not stored.
+    """
 
     query: Query
     text: str
@@ -98,3 +112,5 @@ class Answer:
     latency_seconds: float
     stored: bool
     degraded: tuple[str, ...] = field(default=())
+    seq: int | None = None
+    replayed: bool = False

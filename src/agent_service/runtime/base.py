@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent_service.core.messages import Answer, ConversationId, Query
-    from agent_service.memory.base import Page
+    from agent_service.memory.base import Page, SessionInfo
 
 OK = "ok"
 """What a health check says when nothing is wrong."""
@@ -73,6 +73,15 @@ class Remembering(Protocol):
 
         Raises:
             MemoryUnavailableError: the store cannot be written, or a turn takes too long to be stored.
+        """
+
+    async def sessions(
+        self, user_id: str, *, limit: int, after: str | None = None
+    ) -> tuple[SessionInfo, ...]:
+        """At most ``limit`` (from 1) of a user's conversations, those behind ``after`` in a fixed order.
+
+        Raises:
+            MemoryUnavailableError: the store cannot be read.
         """
 
 

@@ -11,7 +11,7 @@ from agent_service.memory.base import unavailable
 if TYPE_CHECKING:
     from agent_service.core.clock import Clock
     from agent_service.core.messages import ConversationId
-    from agent_service.memory.base import ConversationStore, Page
+    from agent_service.memory.base import ConversationStore, Page, SessionInfo
     from agent_service.runtime.runner import Runner
 
 SETTLING_SECONDS = 2.0
@@ -44,6 +44,12 @@ class Conversations:
         with self._runner.erasing(user_id, session_id) as commits:
             await self._settled(commits)
             return await self._store.erase(user_id, session_id)
+
+    async def sessions(
+        self, user_id: str, *, limit: int, after: str | None = None
+    ) -> tuple[SessionInfo, ...]:
+        """At most ``limit`` of a user's conversations, those behind ``after``."""
+        return await self._store.sessions(user_id, limit=limit, after=after)
 
     async def _settled(self, commits: set[asyncio.Task[Any]]) -> None:
         """Wait for turns that are being stored: one that came after the erasure would undo it."""

@@ -7,27 +7,34 @@ import json
 import math
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from agent_service.core.clock import Clock, Deadline, wait_at_most
-from agent_service.core.errors import InternalError, MemoryUnavailableError, ServiceError, ShuttingDownError
+from agent_service.core.errors import (
+    InternalError,
+    MemoryUnavailableError,
+    PreconditionFailedError,
+    ServiceError,
+    ShuttingDownError,
+)
 from agent_service.core.messages import Answer, Query, Turn
 from agent_service.core.observer import RunStarted
 from agent_service.core.run import Run, RunLimits, RunStoppedError, StopReason
 from agent_service.memory.base import Window
+from agent_service.runtime.context import within_budget
 from agent_service.runtime.in_flight import InFlight
+from agent_service.runtime.owned_tasks import OwnedTasks
 from agent_service.runtime.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
     from contextlib import AbstractContextManager
 
+    from agent_service.core.messages import StoredTurn
     from agent_service.core.observer import Observer
     from agent_service.core.pool import Lease, Pool
     from agent_service.memory.base import ConversationStore
     from agent_service.programs.base import Program, ProgramReply
-
-T = TypeVar("T")
+    from agent_service.runtime.turns import HeldTurn, TurnKeeper
 
 _DRAIN_RETRY_AFTER_SECONDS = 1.0
 
@@ -40,6 +47,7 @@ class RunnerOptions:
         request_timeout_seconds: the service's limit of one query.
         commit_reserve_seconds: kept of that limit for storing the turn, at most a tenth of it.
         context_turns: turns of the conversation that the program is shown.
+        context_tokens: how long they may be together; see ``within_budget``.
         degrade_without_memory: answer without the conversation when it cannot be read, instead of refusing.
         limits: what one query may use.
     """
@@ -47,6 +55,7 @@ class RunnerOptions:
     request_timeout_seconds: float = 30.0
     commit_reserve_seconds: float = 1.0
     context_turns: int = 3
+    context_tokens: int = 4000
     degrade_without_memory: bool = False
     limits: RunLimits = field(default_factory=RunLimits)
 
@@ -58,15 +67,25 @@ class RunnerOptions:
         if self.context_turns < 0:
             raise ValueError("context_turns must not be negative")
 
+    def limit_seconds(self, query: Query) -> float:
+        """From admission to answer: the smaller of the service's limit and the caller's."""
+        limits_seconds = (self.request_timeout_seconds, query.timeout_seconds)
+        return min(seconds for seconds in limits_seconds if seconds is not None)
+
+    def reserve_seconds(self, query: Query) -> float:
+        """Of that, what is kept for storing the turn."""
+        return min(self.commit_reserve_seconds, self.limit_seconds(query) / 10)
+
 
 class Runner:
-    """Answers queries with one program, one pool and one store."""
+    """Answers queries with one program, one pool, one store and its turns."""
 
     def __init__(
         self,
         *,
         program: Program,
         store: ConversationStore,
+        turns: TurnKeeper,
         pool: Pool,
         clock: Clock,
         observer: Observer,
@@ -74,14 +93,15 @@ class Runner:
     ) -> None:
         self._program = program
         self._store = store
+        self._turns = turns
         self._pool = pool
         self._clock = clock
         self._observer = observer
         self._options = options
         self._draining = False
         self._in_flight = InFlight()
-        self._working: set[asyncio.Task[Any]] = set()
-        self._lingering: set[asyncio.Task[Any]] = set()
+        self._working = OwnedTasks()
+        self._lingering = OwnedTasks()
 
     def __repr__(self) -> str:
         waited_for = len(self._in_flight.waited_for)
@@ -125,8 +145,8 @@ class Runner:
 
     async def stored(self) -> None:
         """Return when every run has ended and its turn is stored or given up; threads are not waited for."""
-        while self._working:
-            await asyncio.wait(set(self._working))
+        await self._working.done()
+        await self._turns.done()
 
     def stop_all(self) -> None:
         """Stop every query in flight; their callers are told that the service is shutting down."""
@@ -138,21 +158,14 @@ class Runner:
         return self._in_flight.erasing(user_id, session_id)
 
     def _begin(self, query: Query) -> Run:
-        deadline = Deadline.after(self._clock, self._limit_seconds(query))
+        deadline = Deadline.after(self._clock, self._options.limit_seconds(query))
         return Run(
             request_id=query.request_id,
-            deadline=deadline.earlier_by(self._reserve_seconds(query)),
+            deadline=deadline.earlier_by(self._options.reserve_seconds(query)),
             clock=self._clock,
             observer=self._observer,
             limits=self._options.limits,
         )
-
-    def _limit_seconds(self, query: Query) -> float:
-        limit_seconds = self._options.request_timeout_seconds
-        return limit_seconds if query.timeout_seconds is None else min(limit_seconds, query.timeout_seconds)
-
-    def _reserve_seconds(self, query: Query) -> float:
-        return min(self._options.commit_reserve_seconds, self._limit_seconds(query) / 10)
 
     async def _admit(self, query: Query, run: Run, record: Record) -> Answer:
         if self._draining:
@@ -162,7 +175,7 @@ class Runner:
             raise refusal
         lease = await self._pool.lease(run.deadline, principal=query.conversation.user_id)
         self._in_flight.hold(run, query.conversation)
-        work = _owned(self._carry_out(query, run, record), self._working)
+        work = self._working.begin(self._carry_out(query, run, record))
         work.add_done_callback(lambda _: self._finish(run, lease))
         return await _outcome(work, run)
 
@@ -170,40 +183,57 @@ class Runner:
         """The work itself, in a task of the service's own: it ends when the work ends, whoever listens."""
         self._observer.observe(RunStarted(run.request_id, self._program.spec.name))
         with run.stopped_at_deadline():
-            window = await self._remember(query, run)
-            seen = window or Window()
-            turns = tuple(stored.turn for stored in seen.turns)
-            record.program_begins()
-            reply = await self._program.run(run, {self._program.spec.question_input: query.question}, turns)
-            run.check()
-            run.complete()
+            async with self._turns.hold(query.conversation, run) as held:
+                return await self._take_turn(query, run, record, held)
+
+    async def _take_turn(self, query: Query, run: Run, record: Record, held: HeldTurn) -> Answer:
+        """Remember, run, remember; nobody else is about to in this conversation."""
+        window = await self._remember(query, run)
+        seen = window or Window()
+        turns = within_budget([stored.turn for stored in seen.turns], self._options.context_tokens)
+        record.program_begins()
+        inputs = {self._program.spec.question_input: query.question}
+        reply = await self._program.run(run, inputs, turns)
+        run.check()
+        run.complete()
         turn = self._turn(query, reply)
-        stored = window is not None and await self._commit(query, run, turn, base_seq=seen.last_seq)
+        stored = None
+        if window is not None:
+            stored = await self._commit(query, run, turn, held, base_seq=seen.last_seq)
+        kept = turn if stored is None else stored.turn
         return Answer(
             query=query,
-            text=turn.answer,
-            model=reply.model,
+            text=kept.answer,
+            model=kept.model,
             reasoning_steps=run.reasoning_steps,
             tools_used=run.tools_used,
             usage=run.usage,
             latency_seconds=0.0,
-            stored=stored,
+            stored=stored is not None,
+            seq=stored.seq if stored else None,
             degraded=() if window is not None else ("memory",),
         )
 
     async def _remember(self, query: Query, run: Run) -> Window | None:
-        """The conversation as the program may see it; None when it cannot be read and need not be."""
+        """The conversation as the program may see it; None when it cannot be read and need not be.
+
+        Raises:
+            PreconditionFailedError: it is not as the caller expects.
+        """
         try:
             with run.interruptible():
-                return await self._store.read(query.conversation, last_turns=self._options.context_turns)
+                window = await self._store.read(query.conversation, last_turns=self._options.context_turns)
         except MemoryUnavailableError:
-            if self._options.degrade_without_memory:
+            if self._options.degrade_without_memory and query.expected_seq is None:
                 return None
             raise
+        if query.expected_seq not in {None, window.last_seq}:
+            raise PreconditionFailedError(f"The conversation's last turn has seq {window.last_seq}.")
+        return window
 
     def _turn(self, query: Query, reply: ProgramReply) -> Turn:
         return Turn(
-            turn_id=str(uuid.uuid4()),
+            turn_id=query.turn_id or str(uuid.uuid4()),
             question=query.question,
             answer=as_text(reply.outputs[self._program.spec.answer_output]),
             at_epoch_seconds=self._clock.wall(),
@@ -211,30 +241,34 @@ class Runner:
             program=self._program.spec.name,
         )
 
-    async def _commit(self, query: Query, run: Run, turn: Turn, *, base_seq: int) -> bool:
-        """Store the turn, whole; whether it is durably kept when the query's whole limit is over.
+    async def _commit(
+        self, query: Query, run: Run, turn: Turn, held: HeldTurn, *, base_seq: int
+    ) -> StoredTurn | None:
+        """Store the turn, whole; None when it is not durably kept by the end of the query's whole limit.
 
-        A commit that takes longer goes on and keeps the slot, so that commits cannot pile up.
+        A turn that is there already, under the same id, comes back as it was. A commit that takes longer
+        goes on and keeps the slot, so that commits cannot pile up.
         """
         storing = self._store.commit(query.conversation, turn, base_seq=base_seq)
-        commit: asyncio.Task[Any] = _owned(storing, self._working)
+        commit: asyncio.Task[Any] = self._working.begin(storing)
         self._in_flight.commits(commit, query.conversation)
         run.hold_for(commit)
-        limit_seconds = run.deadline.remaining_seconds() + self._reserve_seconds(query)
+        held.hold_for(commit)
+        limit_seconds = run.deadline.remaining_seconds() + self._options.reserve_seconds(query)
         if not await wait_at_most(self._clock, limit_seconds, commit):
-            return False
+            return None
         try:
-            commit.result()
+            stored: StoredTurn = commit.result()
         except MemoryUnavailableError:
-            return False
-        return True
+            return None
+        return stored
 
     def _finish(self, run: Run, lease: Lease) -> None:
         """Give the slot back when the work has ended; a thread that works on keeps it."""
         if run.is_settled:
             self._release(run, lease)
         else:
-            _owned(self._release_when_settled(run, lease), self._lingering)
+            self._lingering.begin(self._release_when_settled(run, lease))
 
     async def _release_when_settled(self, run: Run, lease: Lease) -> None:
         await run.settled()
@@ -243,21 +277,6 @@ class Runner:
     def _release(self, run: Run, lease: Lease) -> None:
         self._in_flight.release(run)
         lease.release()
-
-
-def _owned(coroutine: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> asyncio.Task[T]:
-    """A task of the service's own, kept ``among`` others until it is done."""
-    task = asyncio.get_running_loop().create_task(coroutine)
-    among.add(task)
-    task.add_done_callback(among.discard)
-    task.add_done_callback(_retrieve)
-    return task
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Look at the outcome, so that it is not reported as forgotten: it was for whoever waited."""
-    if not task.cancelled():
-        task.exception()
 
 
 async def _outcome(work: asyncio.Task[Answer], run: Run) -> Answer:

@@ -1,0 +1,213 @@
+"""One question at a time per conversation, in this process and beside others.
+
+A conversation's questions form a line in this process; its head takes the store's turn lease, which other
+processes respect. The lease makes conversations coherent and guarantees nothing: a turn that was answered
+although another came between is stored all the same and tells so by its ``base_seq``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent_service.core.clock import wait_at_most
+from agent_service.core.errors import ConflictError, MemoryUnavailableError
+from agent_service.core.run import StepTimeoutError
+from agent_service.runtime.owned_tasks import OwnedTasks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from agent_service.core.clock import Clock
+    from agent_service.core.messages import ConversationId
+    from agent_service.core.run import Run
+    from agent_service.memory.base import ConversationStore
+
+_FIRST_PAUSE_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 0.1
+_RETRY_AFTER_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOptions:
+    """What becomes of a question while another of its conversation is being answered.
+
+    Attributes:
+        policy: ``serialize``: it waits; ``reject``: it is refused; ``parallel``: it is answered at once.
+        wait_seconds: how long it may wait.
+        lease_seconds: after this a turn whose process died is free for others.
+    """
+
+    policy: Literal["serialize", "reject", "parallel"] = "serialize"
+    wait_seconds: float = 5.0
+    lease_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("wait_seconds", "lease_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive")
+
+
+class HeldTurn:
+    """What one question has of its conversation: a place in the line, and the lease once it is the head."""
+
+    def __init__(self, conversation: ConversationId) -> None:
+        self.conversation = conversation
+        self.token = str(uuid.uuid4())
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.work: list[asyncio.Future[Any]] = []
+        self.commits: list[asyncio.Future[Any]] = []
+
+    def __repr__(self) -> str:
+        return f"<HeldTurn {'over' if self.over.done() else 'held or waited for'}>"
+
+    def hold_for(self, commit: asyncio.Future[Any]) -> None:
+        """The turn is not over before ``commit`` is done."""
+        self.commits.append(commit)
+
+
+class TurnKeeper:
+    """Gives turns of conversations. For one event loop.
+
+    Args:
+        store: has the leases that other processes respect.
+        clock: where time comes from.
+        options: the policy and its spans.
+    """
+
+    def __init__(self, *, store: ConversationStore, clock: Clock, options: TurnOptions) -> None:
+        self._store = store
+        self._clock = clock
+        self._options = options
+        self._lines = _Lines()
+        self._tasks = OwnedTasks()
+
+    def __repr__(self) -> str:
+        return f"<TurnKeeper {self._options.policy}, {self._lines!r}, {self._tasks!r}>"
+
+    @asynccontextmanager
+    async def hold(self, conversation: ConversationId, run: Run) -> AsyncIterator[HeldTurn]:
+        """Within, nobody else who asks here answers in ``conversation``, unless the policy is ``parallel``.
+
+        The turn is given back in a task of the keeper's own, which is waited for until the run's deadline:
+        who asks next, elsewhere perhaps, finds it free. A store that fails gives no lease and stops nobody.
+
+        Raises:
+            ConflictError: another question is being answered, for ``wait_seconds`` or, with ``reject``, now.
+            RunStoppedError: the run was stopped while it waited.
+        """
+        turn = HeldTurn(conversation)
+        if self._options.policy == "parallel":
+            yield turn
+            return
+        place = self._lines.join(conversation)
+        try:
+            await self._enter(turn, place, run)
+            yield turn
+        finally:
+            ending = self._tasks.begin(self._end(turn, place))
+            remaining_seconds = run.deadline.remaining_seconds()
+            if remaining_seconds and all(commit.done() for commit in turn.commits):
+                await wait_at_most(self._clock, remaining_seconds, ending)
+
+    async def done(self) -> None:
+        """Return when every turn is given back."""
+        await self._tasks.done()
+
+    async def _enter(self, turn: HeldTurn, place: asyncio.Future[None], run: Run) -> None:
+        if self._options.policy == "reject" and not place.done():
+            raise _busy()
+        try:
+            with run.interruptible(self._options.wait_seconds):
+                await place
+                taking = self._tasks.begin(self._take(turn))
+                turn.work.append(taking)
+                if not await asyncio.shield(taking):
+                    raise _busy()
+        except StepTimeoutError:
+            raise _busy() from None
+        turn.work.append(self._tasks.begin(self._renew(turn)))
+
+    async def _take(self, turn: HeldTurn) -> bool:
+        """Ask for the lease until it is there or no longer wanted; whether to go on."""
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        while not await self._is_free_for(turn):
+            if self._options.policy == "reject":
+                return False
+            if await wait_at_most(self._clock, pause_seconds, turn.over):
+                return False
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+        return True
+
+    async def _is_free_for(self, turn: HeldTurn) -> bool:
+        try:
+            return await self._store.take_turn(
+                turn.conversation, token=turn.token, ttl_seconds=self._options.lease_seconds
+            )
+        except MemoryUnavailableError:
+            return True  # what a question does without its memory is decided where the memory is read
+
+    async def _renew(self, turn: HeldTurn) -> None:
+        """Prolong the lease until the turn is over; one that is lost is not fought for."""
+        kept = True
+        while kept and not await wait_at_most(self._clock, self._options.lease_seconds / 3, turn.over):
+            try:
+                kept = await self._store.keep_turn(
+                    turn.conversation, token=turn.token, ttl_seconds=self._options.lease_seconds
+                )
+            except MemoryUnavailableError:
+                continue  # the lease lives for two more tries
+
+    async def _end(self, turn: HeldTurn, place: asyncio.Future[None]) -> None:
+        """Give the lease back, also one of which it is not known whether it was given; the next may come."""
+        try:
+            if turn.commits:
+                await asyncio.wait(turn.commits)
+            turn.over.set_result(None)
+            if turn.work:
+                await asyncio.wait(turn.work)
+                await self._store.give_turn(turn.conversation, token=turn.token)
+        except MemoryUnavailableError:
+            return  # the store told its observer, and the lease ends by itself
+        finally:
+            self._lines.leave(turn.conversation, place)
+
+
+class _Lines:
+    """Who comes next, by conversation; a conversation that nobody asks in has no entry."""
+
+    def __init__(self) -> None:
+        self._lines: dict[ConversationId, deque[asyncio.Future[None]]] = {}
+
+    def __repr__(self) -> str:
+        return f"{sum(map(len, self._lines.values()))} in {len(self._lines)} conversations"
+
+    def join(self, conversation: ConversationId) -> asyncio.Future[None]:
+        """A place at the end, done once it is the first."""
+        line = self._lines.setdefault(conversation, deque())
+        line.append(asyncio.get_running_loop().create_future())
+        self._call(line)
+        return line[-1]
+
+    def leave(self, conversation: ConversationId, place: asyncio.Future[None]) -> None:
+        """Free ``place``, wherever it is."""
+        line = self._lines[conversation]
+        line.remove(place)
+        if line:
+            self._call(line)
+        else:
+            del self._lines[conversation]
+
+    @staticmethod
+    def _call(line: deque[asyncio.Future[None]]) -> None:
+        if not line[0].done():
+            line[0].set_result(None)
+
+
+def _busy() -> ConflictError:
+    detail = "Another question of this conversation is being answered."
+    return ConflictError(detail, retry_after_seconds=_RETRY_AFTER_SECONDS)

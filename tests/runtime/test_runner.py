@@ -21,7 +21,7 @@ from agent_service.core.messages import Answer, ConversationId, Query, Usage
 from agent_service.core.observer import RunStarted
 from agent_service.core.pool import PoolOptions
 from agent_service.memory.in_memory import InMemoryStore
-from agent_service.runtime.runner import RunnerOptions, as_text
+from agent_service.runtime.runner import RunnerOptions
 from agent_service.runtime.turns import TurnOptions
 
 if TYPE_CHECKING:
@@ -285,12 +285,6 @@ class Typed(BaseModel):
 
     name: str
     born: int
-
-
-def test_an_object_without_a_form_is_no_answer() -> None:
-    """A caller is told of a bug, not of an address in memory."""
-    with pytest.raises(TypeError, match="no form as text"):
-        as_text(object())
 
 
 @pytest.mark.parametrize(

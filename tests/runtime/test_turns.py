@@ -61,7 +61,7 @@ class Scene:
     def __init__(self, options: TurnOptions | None = None) -> None:
         self.clock = FakeClock()
         self.store = LeaseStore(self.clock)
-        self.options = options or TurnOptions()
+        self.options = options or TurnOptions(lease_seconds=LEASE_SECONDS)
         self.keeper = self.another_process()
         self.holders: list[str] = []
         self.log: list[str] = []

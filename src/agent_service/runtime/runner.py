@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import uuid
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from agent_service.core.messages import Answer, Query, Turn
 from agent_service.core.observer import RunStarted
 from agent_service.core.run import Run, RunLimits, RunStoppedError, StopReason
 from agent_service.memory.base import Window
+from agent_service.runtime.answer_text import as_text
 from agent_service.runtime.context import within_budget
 from agent_service.runtime.in_flight import InFlight
 from agent_service.runtime.owned_tasks import OwnedTasks
@@ -293,23 +293,3 @@ async def _outcome(work: asyncio.Task[Answer], run: Run) -> Answer:
         raise
     except BaseException as error:  # a cancellation of the work's own, or the panic of an extension
         raise InternalError from error
-
-
-def as_text(value: object) -> str:
-    """An answer as text that can be stored and sent: what is no text is written as JSON.
-
-    Halves of surrogate pairs become question marks.
-
-    Raises:
-        TypeError: for an object without such a form; its ``repr`` would only tell an address.
-    """
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _plain(value: object) -> object:
-    """The form of a pydantic model, as DSPy's typed outputs are."""
-    dump = getattr(value, "model_dump", None)
-    if dump is None:
-        raise TypeError(f"an answer of the type {type(value).__name__} has no form as text")
-    return dump(mode="json")

@@ -72,7 +72,7 @@ def test_who_leaves_during_the_commit_finds_the_turn_whole(
     serve: Callable[..., Service], tmp_path: Path
 ) -> None:
     """The turn was complete, so it is stored, exactly once; the slot is held until it is."""
-    service = serve(**PROGRAMS, MEMORY_TIMEOUT_SECS="10")
+    service = serve(**PROGRAMS, MEMORY_TIMEOUT_SECS="10", CONVERSATION_POLICY="parallel")
     service.url()
     with write_locked(tmp_path / "conversations.db") as let_go:
         with Wire(service) as leaving:

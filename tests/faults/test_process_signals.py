@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from tests.processes import Service, Simulator
 
 FILE = "conversations.db"
-PATIENT = {**PROGRAMS, "MEMORY_TIMEOUT_SECS": "10"}
+PATIENT = {**PROGRAMS, "MEMORY_TIMEOUT_SECS": "10", "CONVERSATION_POLICY": "parallel"}
+"""The lock on the file then meets the commit, and not the lease of the conversation's turn before it."""
 
 
 def test_sigterm_during_a_commit_waits_for_it(serve: Callable[..., Service], tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ async def test_a_program_with_a_history_sees_past_questions_and_answers() -> Non
     program = dspy.Predict("history: dspy.History, question -> answer")
     history = render(dspy.History, TURNS, question="question", answer="answer")
 
-    with dspy.context(lm=scripted_lm(transport)):
+    with dspy.context(lm=scripted_lm(transport, cache=False)):
         await program.acall(history=history, question="And now?")
 
     [request] = transport.requests

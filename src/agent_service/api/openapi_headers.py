@@ -59,7 +59,11 @@ def component_parameters() -> Document:
             "in": "header",
             "description": "A key of your own for this question, 1 to 255 visible ASCII characters, plain or "
             "quoted. Sent again within 24 hours with the same body it gets the same answer and nothing runs.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$"},
+            "schema": {
+                "type": "string",
+                "maxLength": 512,
+                "pattern": r'^(?:[!#-~][!-~]{0,254}|"(?:[!#-\[\]-~]|\\["\\]){1,255}")$',
+            },
             "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
         },
     }

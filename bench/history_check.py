@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tqdm import tqdm  # type: ignore[import-untyped] # it ships no types
+from tqdm import tqdm
 
 from bench.history_report import plot, summary, to_json
 from bench.history_run import Plan, Result, carry_out

@@ -22,7 +22,7 @@ from agent_service.core.messages import ConversationId, Turn
 from agent_service.memory.base import StoreOptions
 from agent_service.memory.in_memory import InMemoryStore
 from agent_service.memory.redis import RedisStore
-from agent_service.memory.redis_connection import RedisOptions
+from agent_service.memory.redis_options import RedisOptions
 from agent_service.memory.sqlite import SqliteOptions, SqliteStore
 from tests.redis_servers import RedisClusterServers, RedisServer
 

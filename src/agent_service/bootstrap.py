@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -20,12 +21,13 @@ from agent_service.core.clock import Clock, SystemClock
 from agent_service.core.observer import BreakerMoved, Observer, Observers
 from agent_service.core.pool import Pool
 from agent_service.core.retry import RetryOptions, RetryPolicy
+from agent_service.core.siblings import ALONE, Siblings
 from agent_service.memory.observed import ObservedStore, breaker_options
-from agent_service.memory.redis import RedisStore
 from agent_service.memory.sqlite import SqliteOptions, SqliteStore
 from agent_service.programs.default_agent import NAME as DEFAULT_PROGRAM
 from agent_service.programs.default_agent import WARM_UP, default_agent
 from agent_service.programs.dspy_program import DspyProgram
+from agent_service.programs.fast import accelerate
 from agent_service.programs.fields import fields_of, spec_of
 from agent_service.programs.lm.offline import OFFLINE_MODEL
 from agent_service.programs.lm.seam import LMSeam, Transport
@@ -37,14 +39,17 @@ from agent_service.programs.tools import ToolSeam
 from agent_service.runtime.conversations import Conversations
 from agent_service.runtime.idempotency import IdempotentAnswering
 from agent_service.runtime.lifecycle import Lifecycle
-from agent_service.runtime.runner import Runner, RunnerOptions
-from agent_service.runtime.turns import TurnKeeper, TurnOptions
+from agent_service.runtime.runner import Runner
+from agent_service.runtime.shared_conversations import SharedConversations
+from agent_service.runtime.shared_vitals import SharedVitals
+from agent_service.runtime.turns import TurnKeeper
 from agent_service.runtime.vitals import ServiceVitals
 from agent_service.telemetry.logs import LogOptions, configure_logging
 from agent_service.telemetry.loop_lag import LoopLagMeter
 from agent_service.telemetry.loop_watchdog import LoopWatchdog
 from agent_service.telemetry.metrics import Metrics
 from agent_service.telemetry.query_log import QueryLog
+from agent_service.telemetry.shared_metrics import SharedMetrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,16 +82,26 @@ class Service:
         await self._lifecycle.drained(grace_seconds)
 
 
-def build(settings: Settings) -> Service:
+def prepare(settings: Settings) -> None:
+    """In a process that others are forked from: import what all of them would, and log as they do."""
+    _start_logging(settings, with_pid=True)
+    if settings.redis_url is not None:
+        from agent_service.memory import redis  # noqa: F401, PLC0415 - for the import's sake
+
+
+def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
     """Wire the service that ``settings`` describe. Nothing is opened before its lifespan starts.
+
+    Args:
+        settings: what is wired.
+        siblings: the other processes that serve the same address.
 
     Raises:
         LoadError: when the program or a tool cannot be served.
     """
     # DSPy and LiteLLM otherwise fetch their catalogues of models from the internet.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
-    logs = LogOptions(format=settings.log_format, levels=settings.log_levels)
-    configure_logging(logs)
+    logs = _start_logging(settings, with_pid=siblings.are_there)
     clock = SystemClock()
     observers = Observers(QueryLog())
     program = _program(settings, clock=clock, observer=observers)
@@ -108,17 +123,26 @@ def build(settings: Settings) -> Service:
     )
     metrics = _metrics(program, pool, runner, vitals)
     observers.add(metrics)
+    shared_metrics = SharedMetrics(metrics, siblings=siblings, clock=clock)
+    background.append(shared_metrics.run)
+    conversations = Conversations(store=store, runner=runner, clock=clock)
     app = create_app(
         answering=_answering(settings, runner, store),
-        remembering=Conversations(store=store, runner=runner, clock=clock),
-        vitals=vitals,
-        expose_metrics=metrics.expose,
+        remembering=SharedConversations(conversations, runner=runner, siblings=siblings, clock=clock),
+        vitals=SharedVitals(vitals, siblings=siblings),
+        expose_metrics=shared_metrics.expose,
         observer=observers,
         clock=clock,
         options=_api_options(settings),
         lifespan=_lifespan(lifecycle, program, logs),
     )
     return Service(app=app, lifecycle=lifecycle)
+
+
+def _start_logging(settings: Settings, *, with_pid: bool) -> LogOptions:
+    logs = LogOptions(format=settings.log_format, levels=settings.log_levels, with_pid=with_pid)
+    configure_logging(logs)
+    return logs
 
 
 def _program(settings: Settings, *, clock: Clock, observer: Observer) -> Program:
@@ -134,6 +158,8 @@ def _program(settings: Settings, *, clock: Clock, observer: Observer) -> Program
         module = load_module(options.program)
     taker = SeamTaker(upstreams=upstreams, tools=tools)
     taker.take(module)
+    if settings.agent_fast_path == "on":
+        accelerate(module)
     lm = upstreams.configured(dspy.settings.lm)
     fields = fields_of(module)
     name = (
@@ -178,6 +204,8 @@ def _store(settings: Settings, *, clock: Clock, observer: Observer) -> Conversat
     redis_options = options_of.redis_options(settings)
     store: ConversationStore
     if redis_options is not None:
+        from agent_service.memory.redis import RedisStore  # noqa: PLC0415 - its client takes long to import
+
         store = RedisStore(options_of.store_options(settings), redis_options, clock=clock)
     else:
         store = SqliteStore(
@@ -210,27 +238,12 @@ def _runner(
     return Runner(
         program=program,
         store=store,
-        turns=TurnKeeper(store=store, clock=clock, options=_turn_options(settings)),
+        turns=TurnKeeper(store=store, clock=clock, options=options_of.turn_options(settings)),
         pool=pool,
         clock=clock,
         observer=observer,
-        options=_runner_options(settings),
+        options=options_of.runner_options(settings),
     )
-
-
-def _runner_options(settings: Settings) -> RunnerOptions:
-    return RunnerOptions(
-        request_timeout_seconds=settings.agent_request_timeout_secs,
-        commit_reserve_seconds=settings.memory_timeout_secs,
-        context_turns=settings.memory_context_turns,
-        context_tokens=settings.memory_context_tokens,
-        degrade_without_memory=settings.memory_on_failure == "degrade",
-        limits=options_of.run_limits(settings),
-    )
-
-
-def _turn_options(settings: Settings) -> TurnOptions:
-    return TurnOptions(policy=settings.conversation_policy, wait_seconds=settings.conversation_wait_secs)
 
 
 def _answering(settings: Settings, runner: Runner, store: ConversationStore) -> IdempotentAnswering:
@@ -261,10 +274,21 @@ def _metrics(program: Program, pool: Pool, runner: Runner, vitals: ServiceVitals
     )
 
 
+def _spare_the_collector() -> None:
+    """Keep what was loaded out of each full collection, which would stop the event loop for 0.1 s.
+
+    Collections of young objects are rarer too: what a query leaves behind is mostly freed without them.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
+
+
 def _lifespan(lifecycle: Lifecycle, program: Program, logs: LogOptions) -> Any:
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         async with lifecycle.running():
+            _spare_the_collector()
             configure_logging(logs)  # again: LiteLLM, when a model needs it, adds handlers that print prompts
             if program.spec.model == OFFLINE_MODEL:
                 _log.warning(

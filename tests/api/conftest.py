@@ -183,6 +183,10 @@ class Connection:
         self.sent.append(message)
 
 
+async def _exposition() -> tuple[bytes, str]:
+    return b"agent_pool_size 4.0\n", "text/plain; version=0.0.4; charset=utf-8"
+
+
 @dataclass
 class Service:
     """The app and everything behind it."""
@@ -200,7 +204,7 @@ class Service:
             "answering": self.answering,
             "remembering": self.store,
             "vitals": self.vitals,
-            "expose_metrics": lambda: (b"agent_pool_size 4.0\n", "text/plain; version=0.0.4; charset=utf-8"),
+            "expose_metrics": _exposition,
             "observer": self.observer,
             "clock": self.clock,
             "options": self.options,

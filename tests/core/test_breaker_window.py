@@ -71,6 +71,22 @@ def test_a_forgotten_call_never_counts() -> None:
     assert window.counts(200.0) == Counts()
 
 
+def test_a_window_of_good_calls_is_flawless_and_one_bad_call_spoils_it_until_it_leaves() -> None:
+    """The breaker adds nothing up while there is nothing to add; a hang counts from when it can be seen."""
+    window = a_window()
+    for _ in range(100):
+        window.finish(window.begin(100.0), 101.0, failed=False)
+    assert window.is_flawless(101.0)
+    window.finish(window.begin(101.0), 102.0, failed=True)
+    hang = window.begin(112.0)
+    assert not window.is_flawless(102.0)
+    assert not window.is_flawless(117.0)
+    assert not window.is_flawless(118.0)
+    window.forget(hang)
+    assert not window.is_flawless(141.0)
+    assert window.is_flawless(142.0)
+
+
 def test_calls_that_never_end_are_not_kept() -> None:
     """Memory is bounded by the calls that are not yet slow."""
     window = a_window()
@@ -141,6 +157,7 @@ class WindowMachine(RuleBasedStateMachine):
         oldest = floor(self.now / BUCKET_SECONDS) - 11
         seen = [line for line in self.outcomes if floor(line.at_seconds / BUCKET_SECONDS) >= oldest]
         failures, slow = sum(line.failed for line in seen), sum(line.slow for line in seen)
+        assert not (self.window.is_flawless(self.now) and (failures or slow))
         assert self.window.counts(self.now) == Counts(len(seen), failures, slow)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent_service.core.clock import Deadline, SystemClock, sleep, wait_at_most
+from agent_service.core.clock import Deadline, SystemClock, first_of, sleep, wait_at_most
 
 if TYPE_CHECKING:
     from agent_service.testing import FakeClock
@@ -167,3 +167,22 @@ async def test_the_system_clock_is_the_machine_s() -> None:
     await called.wait()
     assert before_monotonic <= clock.monotonic() <= time.monotonic()
     assert before_wall <= clock.wall() <= time.time() + 1.0
+
+
+async def test_the_first_of_several_ends_the_wait() -> None:
+    """What was done before needs no wait; the others are left alone, also when who waits is cancelled."""
+    first, second, third = a_future(), a_future(), a_future()
+    wait = asyncio.create_task(first_of(first, second))
+    await asyncio.sleep(0)
+    assert not wait.done()
+    second.set_result("done")
+    first.set_result("at the same time")
+    await wait
+    await first_of(third, second)
+
+    left = asyncio.create_task(first_of(third))
+    await asyncio.sleep(0)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    assert not third.done()

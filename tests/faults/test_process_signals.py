@@ -2,7 +2,7 @@
 
 One process has nobody to start it again: its supervisor does that, by the exit status. What these tests hold
 is that the next process finds everything that was acknowledged. Row P9, a fork after the loop has begun,
-does not exist here: the service never forks.
+does not exist here: workers are forked by a supervisor that has no loop (see test_process_workers.py).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 from agent_service.memory.base import StoreOptions
 from agent_service.memory.in_memory import InMemoryStore
 from agent_service.memory.redis import RedisStore
-from agent_service.memory.redis_connection import RedisOptions
+from agent_service.memory.redis_options import RedisOptions
 from agent_service.memory.sqlite import SqliteOptions, SqliteStore
 from agent_service.testing import FakeClock
 from tests.redis_servers import DatedClock, RedisClusterServers, RedisServer

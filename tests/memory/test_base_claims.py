@@ -9,7 +9,7 @@ import pytest
 
 from agent_service.core.errors import MemoryUnavailableError
 from agent_service.core.messages import ConversationId, Turn
-from agent_service.memory.base import MAX_RESPONSE_BYTES, Claim, IdempotencyKey, SessionInfo
+from agent_service.memory.base import MAX_RESPONSE_BYTES, Claim, IdempotencyKey, SessionInfo, Window
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -106,7 +106,32 @@ async def test_of_many_takers_one_gets_the_turn(store: ConversationStore) -> Non
         *(store.take_turn(HERE, token=f"t{number}", ttl_seconds=30.0) for number in range(20))
     )
 
-    assert sum(taken) == 1
+    assert [window for window in taken if window is not None] == [Window()]
+
+
+async def test_with_the_turn_comes_the_conversation(store: ConversationStore) -> None:
+    """Who takes the turn sees what ``read`` gives; who does not get it sees nothing."""
+    await _commit(store, HERE.session_id, turns=5)
+
+    taken = await store.take_turn(HERE, token="a", ttl_seconds=30.0, last_turns=2)
+
+    assert taken is not None
+    assert taken == await store.read(HERE, last_turns=2)
+    assert [stored.seq for stored in taken.turns] == [4, 5]
+    assert await store.take_turn(HERE, token="b", ttl_seconds=30.0, last_turns=2) is None
+
+
+async def test_a_commit_gives_the_turn_of_its_token_back(store: ConversationStore) -> None:
+    """In one step with the turn's storing, also when it was stored before; another token's turn stays."""
+    turn = Turn("t", "q", "a", 1_700_000_000.25)
+    await store.take_turn(HERE, token="a", ttl_seconds=30.0)
+
+    await store.commit(HERE, turn, base_seq=0)
+    await store.commit(HERE, turn, base_seq=0, token="b")
+    assert await store.take_turn(HERE, token="c", ttl_seconds=30.0) is None
+
+    assert (await store.commit(HERE, turn, base_seq=0, token="a")).seq == 1
+    assert await store.take_turn(HERE, token="c", ttl_seconds=30.0) is not None
 
 
 async def test_leases_that_end_make_room(

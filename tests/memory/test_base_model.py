@@ -16,7 +16,7 @@ from agent_service.core.messages import ConversationId, StoredTurn, Turn
 from agent_service.memory.base import Page, SessionInfo, StoreOptions, Window
 from agent_service.memory.in_memory import InMemoryStore
 from agent_service.memory.redis import RedisStore
-from agent_service.memory.redis_connection import RedisOptions
+from agent_service.memory.redis_options import RedisOptions
 from agent_service.memory.sqlite import SqliteOptions, SqliteStore
 from agent_service.testing import FakeClock
 from tests.redis_servers import DatedClock

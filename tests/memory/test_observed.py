@@ -74,8 +74,10 @@ class _SlowStore:
     async def read(self, conversation: ConversationId, *, last_turns: int) -> Window:
         return await self._end("read", Window((STORED,) * last_turns, 1))
 
-    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
-        return await self._end("commit", StoredTurn(turn, 1, base_seq))
+    async def commit(
+        self, conversation: ConversationId, turn: Turn, *, base_seq: int, token: str | None = None
+    ) -> StoredTurn:
+        return await self._end("commit", StoredTurn(turn, 1, base_seq + (token == "a")))
 
     async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
         return await self._end("page", Page((STORED,) * limit, before_seq))
@@ -88,8 +90,11 @@ class _SlowStore:
     ) -> tuple[SessionInfo, ...]:
         return await self._end("sessions", (SessionInfo(f"{user_id} {after}", limit, 1, 0.0),))
 
-    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
-        return await self._end("take_turn", (token, ttl_seconds) == ("a", 30.0))
+    async def take_turn(
+        self, conversation: ConversationId, *, token: str, ttl_seconds: float, last_turns: int = 0
+    ) -> Window | None:
+        taken = Window((STORED,) * last_turns, 1) if (token, ttl_seconds) == ("a", 30.0) else None
+        return await self._end("take_turn", taken)
 
     async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
         return await self._end("keep_turn", (token, ttl_seconds) == ("a", 30.0))
@@ -176,11 +181,14 @@ FINISHING = {"commit", "give_turn", "finish", "abandon"}
 CALLS: dict[str, tuple[Callable[[ObservedStore], Awaitable[object]], object]] = {
     "ping": (lambda store: store.ping(), None),
     "read": (lambda store: store.read(HERE, last_turns=2), Window((STORED, STORED), 1)),
-    "commit": (lambda store: store.commit(HERE, TURN, base_seq=4), StoredTurn(TURN, 1, 4)),
+    "commit": (lambda store: store.commit(HERE, TURN, base_seq=4, token="a"), StoredTurn(TURN, 1, 5)),
     "page": (lambda store: store.page(HERE, limit=1, before_seq=5), Page((STORED,), 5)),
     "erase": (lambda store: store.erase("u", "s"), 2),
     "sessions": (lambda store: store.sessions("u", limit=7, after="s"), (SessionInfo("u s", 7, 1, 0.0),)),
-    "take_turn": (lambda store: store.take_turn(HERE, token="a", ttl_seconds=30.0), True),
+    "take_turn": (
+        lambda store: store.take_turn(HERE, token="a", ttl_seconds=30.0, last_turns=2),
+        Window((STORED, STORED), 1),
+    ),
     "keep_turn": (lambda store: store.keep_turn(HERE, token="a", ttl_seconds=30.0), True),
     "give_turn": (lambda store: store.give_turn(HERE, token="a"), None),
     "claim": (

@@ -15,7 +15,8 @@ from agent_service.core.errors import MemoryUnavailableError
 from agent_service.core.messages import ConversationId, Turn
 from agent_service.memory.base import IdempotencyKey, RecordUnusableError, StoreOptions
 from agent_service.memory.redis import RedisStore
-from agent_service.memory.redis_connection import RedisOptions, TooFewReplicasError
+from agent_service.memory.redis_connection import TooFewReplicasError
+from agent_service.memory.redis_options import RedisOptions
 from tests.processes import wait_until
 from tests.redis_servers import RedisServer
 

@@ -17,8 +17,8 @@ from agent_service.core.errors import MemoryUnavailableError
 from agent_service.core.messages import ConversationId, StoredTurn, Turn
 from agent_service.memory.base import RecordUnusableError, StoreOptions
 from agent_service.memory.redis import RedisStore
-from agent_service.memory.redis_connection import RedisOptions
 from agent_service.memory.redis_keys import conversation_keys
+from agent_service.memory.redis_options import RedisOptions
 from tests.redis_servers import RedisServer
 from tests.tcp_proxy import TcpProxy
 

@@ -250,6 +250,26 @@ async def test_a_turn_that_cannot_be_stored_harms_no_other(tmp_path: Path) -> No
     await store.close()
 
 
+async def test_commits_clear_away_what_expired(tmp_path: Path) -> None:
+    """Expired conversations and leases go faster than commits bring new ones: the file follows the live."""
+    clock = FakeClock()
+    store = SqliteStore(StoreOptions(ttl_seconds=10.0), SqliteOptions(tmp_path / "store.db"), clock=clock)
+    await store.start()
+    for number in range(40):
+        await store.commit(ConversationId(f"old {number}"), _turn("t"), base_seq=0)
+        await store.take_turn(ConversationId(f"old {number}"), token="dead", ttl_seconds=10.0)
+    clock.advance(10.0)
+    for number in range(40):
+        await store.commit(ConversationId(f"new {number}"), _turn("t"), base_seq=0)
+    await store.close()
+
+    connection = apsw.Connection(str(tmp_path / "store.db"))
+    kept = connection.execute("SELECT DISTINCT substr(user_id, 1, 3) FROM conversations").fetchall()
+    leases = connection.execute("SELECT count(*) FROM turn_leases").fetchall()
+    connection.close()
+    assert (kept, leases) == ([("new",)], [(0,)])
+
+
 async def test_repr_tells_the_state(tmp_path: Path) -> None:
     """Logs show whether the store is open and how much waits."""
     store = await _started(tmp_path / "store.db")

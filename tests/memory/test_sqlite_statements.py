@@ -10,7 +10,13 @@ from agent_service.core.messages import ConversationId, Turn
 from agent_service.memory import sqlite_claims, sqlite_statements
 from agent_service.memory.base import StoreOptions
 from agent_service.memory.sqlite_schema import open_prepared
-from agent_service.memory.sqlite_statements import append_turn, erase_conversations, read_page, read_window
+from agent_service.memory.sqlite_statements import (
+    append_turn,
+    erase_conversations,
+    forget_conversations,
+    read_page,
+    read_window,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,16 +79,18 @@ def test_a_trimmed_turn_leaves_its_id_only(connection: apsw.Connection) -> None:
     ]
 
 
-def test_commits_clear_away_what_expired(connection: apsw.Connection) -> None:
-    """Expired conversations go faster than new ones come, so that the file follows the live ones."""
-    for number in range(20):
+def test_what_expired_is_forgotten_as_far_as_told(connection: apsw.Connection) -> None:
+    """With their turns; those that live stay, and no single call takes long."""
+    for number in range(5):
         _append(connection, f"old {number}", 1)
+    _append(connection, "new", 1, now=10.0)
 
-    for number in range(10):
-        _append(connection, f"new {number}", 1, now=10.0)
+    forget_conversations(connection, 3, now_epoch_seconds=10.0)
+    assert _rows(connection, "SELECT count(*) FROM conversations") == [(3,)]
+    forget_conversations(connection, 3, now_epoch_seconds=10.0)
 
-    assert _rows(connection, "SELECT count(*) FROM conversations") == [(10,)]
-    assert _rows(connection, "SELECT count(*) FROM turns") == [(10,)]
+    assert _rows(connection, "SELECT user_id FROM conversations") == [("new",)]
+    assert _rows(connection, "SELECT count(*) FROM turns") == [(1,)]
 
 
 def test_lowering_max_turns_shows_and_keeps_fewer(connection: apsw.Connection) -> None:

@@ -121,6 +121,17 @@ async def test_what_waits_together_is_committed_together(database: _Database) ->
     assert database.values() == list(range(50))
 
 
+async def test_what_comes_in_one_turn_of_the_loop_is_one_transaction(database: _Database) -> None:
+    """Also when the thread has nothing else to do: it is woken once for all of it."""
+    thread = _thread(database)
+    await thread.start()
+
+    assert await asyncio.gather(*(thread.run(_keep(number)) for number in range(50))) == list(range(50))
+
+    assert database.statements.count("COMMIT") == 1
+    await thread.close()
+
+
 async def test_a_group_has_a_limit(database: _Database) -> None:
     """A long queue is served in several transactions, so that its first callers hear early."""
     thread = _thread(database)

@@ -47,10 +47,12 @@ class WatchedStore(InMemoryStore):
         await self._note("read", conversation.user_id, self.before_read)
         return await super().read(conversation, last_turns=last_turns)
 
-    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
+    async def commit(
+        self, conversation: ConversationId, turn: Turn, *, base_seq: int, token: str | None = None
+    ) -> StoredTurn:
         """Append."""
         await self._note("commit", conversation.user_id, self.before_commit)
-        return await super().commit(conversation, turn, base_seq=base_seq)
+        return await super().commit(conversation, turn, base_seq=base_seq, token=token)
 
     async def erase(self, user_id: str, session_id: str | None = None) -> int:
         """Forget."""

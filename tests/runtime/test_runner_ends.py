@@ -12,6 +12,7 @@ import pytest
 from agent_service.core.errors import DeadlineExceededError, ServiceError
 from agent_service.core.pool import PoolOptions
 from agent_service.core.run import RunStoppedError, StopReason
+from agent_service.runtime.turns import TurnOptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -130,8 +131,9 @@ async def test_the_deadline_ends_a_wait_for_a_slot(open_service: Open) -> None:
 
 
 @pytest.mark.parametrize("place", ["read", "run"])
-async def test_the_deadline_ends_the_run(service: Service, place: str) -> None:
+async def test_the_deadline_ends_the_run(open_service: Open, place: str) -> None:
     """A query that hangs, in the store or in the program, ends at its deadline and stores nothing."""
+    service = await open_service(turns=TurnOptions(wait_seconds=60.0))
     service.script = service.hang
     if place == "read":
         service.store.before_read = no_answer

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from agent_service.core.clock import Deadline
 from agent_service.core.errors import ConflictError, MemoryUnavailableError
-from agent_service.core.messages import ConversationId
+from agent_service.core.messages import ConversationId, Turn
 from agent_service.core.run import Run, RunStoppedError, StopReason
-from agent_service.memory.base import StoreOptions
+from agent_service.memory.base import StoreOptions, Window
 from agent_service.memory.in_memory import InMemoryStore
-from agent_service.runtime.turns import TurnKeeper, TurnOptions
+from agent_service.runtime.turns import HeldTurn, TurnKeeper, TurnOptions
 from agent_service.testing import FakeClock, RecordingObserver
 
 if TYPE_CHECKING:
@@ -39,10 +39,14 @@ class LeaseStore(InMemoryStore):
         if self.before is not None:
             await self.before(operation)
 
-    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+    async def take_turn(
+        self, conversation: ConversationId, *, token: str, ttl_seconds: float, last_turns: int = 0
+    ) -> Window | None:
         """Take."""
         await self._note("take")
-        return await super().take_turn(conversation, token=token, ttl_seconds=ttl_seconds)
+        return await super().take_turn(
+            conversation, token=token, ttl_seconds=ttl_seconds, last_turns=last_turns
+        )
 
     async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
         """Keep."""
@@ -66,6 +70,7 @@ class Scene:
         self.holders: list[str] = []
         self.log: list[str] = []
         self.runs: dict[str, Run] = {}
+        self.turns: dict[str, HeldTurn] = {}
         self.ends: dict[str, asyncio.Event] = {}
 
     def another_process(self) -> TurnKeeper:
@@ -104,7 +109,8 @@ class Scene:
         async def hold() -> None:
             run = self.runs[name]
             with run.stopped_at_deadline():
-                async with (keeper or self.keeper).hold(conversation, run) as turn:
+                async with (keeper or self.keeper).hold(conversation, run, last_turns=2) as turn:
+                    self.turns[name] = turn
                     self.holders.append(name)
                     self.log.append(name)
                     try:
@@ -389,10 +395,49 @@ async def test_a_turn_lasts_until_its_commit_is_done(scene: Scene) -> None:
     assert asking.done()
     assert scene.holders == []
     assert await scene.others_hold()
+    await InMemoryStore.give_turn(scene.store, ADA, token=scene.turns["one"].token)
     commit.set_result(None)
     await scene.settle()
     assert scene.holders == ["two"]
+    assert scene.store.calls["give"] == 0
     await scene.over("two")
+    await scene.assert_at_rest()
+
+
+async def test_a_commit_that_fails_leaves_the_turn_to_the_keeper(scene: Scene) -> None:
+    """It did not give the lease back, so the keeper does; one that succeeded did."""
+    failed, done = (asyncio.get_running_loop().create_future() for _ in range(2))
+    failed.set_exception(MemoryUnavailableError())
+    done.set_result(None)
+    await scene.asks("one", commit=failed)
+    await scene.over("one")
+    assert scene.store.calls["give"] == 1
+    assert not await scene.others_hold()
+
+    await scene.asks("two", commit=done)
+    await scene.over("two")
+    assert scene.store.calls["give"] == 1
+    await scene.store.erase("ada")
+    await scene.assert_at_rest()
+
+
+async def test_with_the_turn_comes_the_conversation(scene: Scene) -> None:
+    """As the store has it when the lease is taken; without a lease, the reason."""
+    said = Turn("t", "q", "a", 0.0)
+    await scene.store.commit(ADA, said, base_seq=0)
+    await scene.asks("one")
+    assert scene.turns["one"].window == await scene.store.read(ADA, last_turns=2)
+
+    failure = MemoryUnavailableError()
+
+    async def fail(operation: str) -> None:
+        raise failure
+
+    scene.store.before = fail
+    await scene.asks("other", conversation=EVE)
+    assert (scene.turns["other"].window, scene.turns["other"].failure) == (None, failure)
+    scene.store.before = None
+    await scene.over("one", "other")
     await scene.assert_at_rest()
 
 

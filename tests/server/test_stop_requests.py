@@ -37,3 +37,12 @@ def test_an_echo_does_not_insist() -> None:
     clock.advance(ECHO_SECONDS)
     requests.hear()
     assert repr(requests) == "<StopRequests insisted>"
+
+
+def test_handing_over_asks_without_urgency() -> None:
+    """A signal that comes meanwhile is the first one: it makes the stop urgent and insists on nothing."""
+    requests = StopRequests(clock=FakeClock())
+    requests.hand_over()
+    assert (requests.asked.is_set(), requests.urgent.is_set()) == (True, False)
+    requests.hear()
+    assert (requests.urgent.is_set(), requests.insisted.is_set()) == (True, False)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -159,3 +160,11 @@ def test_options_refuse_what_does_not_exist() -> None:
         LogOptions(format="xml")
     with pytest.raises(ValueError, match="debug, info, warning, error, critical"):
         LogOptions(levels={"": "loud"})
+
+
+def test_a_line_says_its_process_where_there_are_several(log_to: LogTo) -> None:
+    """Also the lines of libraries, whose other facts are withheld."""
+    stream = log_to(with_pid=True)
+    logging.getLogger("agent_service.x").info("once")
+    logging.getLogger("dspy").warning("once")
+    assert [line["pid"] for line in _lines(stream)] == [os.getpid()] * 2

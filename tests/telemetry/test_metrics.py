@@ -45,6 +45,8 @@ LABELS = {
     "agent_event_loop_lag_seconds": set(),
     "agent_event_loop_blocked_total": set(),
     "agent_pool_abandoned": set(),
+    "agent_workers": set(),
+    "agent_worker_crashes_total": set(),
     "agent_fallbacks_total": {"model"},
     "agent_lm_concurrency_limit": {"model"},
     "agent_lm_in_flight": {"model"},

@@ -38,7 +38,7 @@ def create_app(
     answering: Answering,
     remembering: Remembering,
     vitals: Vitals,
-    expose_metrics: Callable[[], tuple[bytes, str]],
+    expose_metrics: Callable[[], Awaitable[tuple[bytes, str]]],
     observer: Observer,
     clock: Clock,
     options: ApiOptions,

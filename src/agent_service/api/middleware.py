@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -12,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from agent_service.api.problems import problem_response
 from agent_service.core.context import REQUEST_ID
 from agent_service.core.errors import InternalError, ServiceError
+from agent_service.core.identity import new_id
 from agent_service.core.observer import HttpRequestFinished
 
 if TYPE_CHECKING:
@@ -120,4 +120,4 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _VALID_REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
-    return str(uuid.uuid4())
+    return new_id()

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from agent_service.api.operation_schemas import BreakerReset, Health, Info, Live, NotReady, Ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pydantic import BaseModel
     from starlette.requests import Request
@@ -30,7 +30,7 @@ class Operations:
         self,
         *,
         vitals: Vitals,
-        expose_metrics: Callable[[], tuple[bytes, str]],
+        expose_metrics: Callable[[], Awaitable[tuple[bytes, str]]],
         endpoints: Sequence[str],
     ) -> None:
         self._vitals = vitals
@@ -62,7 +62,7 @@ class Operations:
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - the signature of a handler
         """The exposition for Prometheus."""
-        text, content_type = self._expose_metrics()
+        text, content_type = await self._expose_metrics()
         return Response(text, headers={"Content-Type": content_type})
 
     async def info(self, request: Request) -> Response:  # noqa: ARG002 - the signature of a handler

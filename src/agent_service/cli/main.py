@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from agent_service import __version__
+from agent_service.cli.bench import bench
 from agent_service.cli.serve import serve
 from agent_service.cli.simulate_lm import simulate_lm
 
@@ -18,5 +19,6 @@ def main() -> None:
     """Put a DSPy program behind an HTTP API that holds up in production."""
 
 
+main.add_command(bench)
 main.add_command(serve)
 main.add_command(simulate_lm)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from agent_service.config import Settings
 
 _DOTENV = Path(".env")
 _USAGE_ERROR = 2
@@ -21,19 +25,31 @@ def serve(context: click.Context, host: str | None, port: str | None) -> NoRetur
 
     Settings come from the environment and the file .env; docs/settings.md lists them.
     """
-    from dotenv import load_dotenv
-
-    from agent_service.config import Settings, SettingsError
+    from agent_service.config import SettingsError
 
     given = {name: value for name, value in (("SERVER_HOST", host), ("SERVER_PORT", port)) if value}
     try:
-        settings = Settings.load({**os.environ, **given}, dotenv_path=_DOTENV)
+        settings = _settings(given)
     except SettingsError as error:
         click.echo(error, err=True)
         context.exit(_USAGE_ERROR)
-    # The model providers' clients read variables of their own from the process.
-    load_dotenv(_DOTENV, interpolate=False, encoding="utf-8-sig")
-
     from agent_service import server
 
-    context.exit(server.run(settings))
+    if settings.server_workers > 1:
+        context.exit(server.run_workers(settings, load=partial(_process_settings, given)))
+    context.exit(server.run(_process_settings(given)))
+
+
+def _settings(given: dict[str, str]) -> Settings:
+    from agent_service.config import Settings
+
+    return Settings.load({**os.environ, **given}, dotenv_path=_DOTENV)
+
+
+def _process_settings(given: dict[str, str]) -> Settings:
+    """The settings, and in this process the variables of its own that a model provider's client reads."""
+    from dotenv import load_dotenv
+
+    settings = _settings(given)
+    load_dotenv(_DOTENV, interpolate=False, encoding="utf-8-sig")
+    return settings

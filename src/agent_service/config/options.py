@@ -9,9 +9,11 @@ from agent_service.core.breaker import BreakerOptions
 from agent_service.core.pool import PoolOptions
 from agent_service.core.run import RunLimits
 from agent_service.memory.base import StoreOptions
-from agent_service.memory.redis_connection import RedisOptions
+from agent_service.memory.redis_options import RedisOptions
 from agent_service.programs.base import LMOptions, ProgramOptions
 from agent_service.runtime.idempotency import IdempotencyOptions
+from agent_service.runtime.runner import RunnerOptions
+from agent_service.runtime.turns import TurnOptions
 
 if TYPE_CHECKING:
     from agent_service.config.settings import Settings
@@ -111,3 +113,20 @@ def idempotency_options(settings: Settings) -> IdempotencyOptions:
         ttl_seconds=min(_REMEMBERED_SECONDS, settings.memory_ttl_hours * 3600.0),
         running_ttl_seconds=settings.agent_request_timeout_secs + _STORING_SECONDS,
     )
+
+
+def runner_options(settings: Settings) -> RunnerOptions:
+    """How one query is answered."""
+    return RunnerOptions(
+        request_timeout_seconds=settings.agent_request_timeout_secs,
+        commit_reserve_seconds=settings.memory_timeout_secs,
+        context_turns=settings.memory_context_turns,
+        context_tokens=settings.memory_context_tokens,
+        degrade_without_memory=settings.memory_on_failure == "degrade",
+        limits=run_limits(settings),
+    )
+
+
+def turn_options(settings: Settings) -> TurnOptions:
+    """How the queries of one conversation meet."""
+    return TurnOptions(policy=settings.conversation_policy, wait_seconds=settings.conversation_wait_secs)

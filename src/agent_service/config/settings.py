@@ -58,9 +58,7 @@ class Settings(BaseModel):
 
     server_host: Word = setting("address to listen on", "0.0.0.0", allowed="a host name or address")  # noqa: S104 - a container's port is published on purpose
     server_port: int = setting("port to listen on; 0 takes a free one", 3000, low=0, high=65535)
-    server_workers: int = setting(
-        "processes", 1, low=1, high=1, allowed="1 in this version; for more, run more replicas"
-    )
+    server_workers: int = setting("processes that serve", 1, low=1, high=256)
     agent_program: ImportString | None = setting(
         "the program that is served: a `dspy.Module`, a class of one, or a factory",
         allowed="`package.module:attribute`",
@@ -81,6 +79,11 @@ class Settings(BaseModel):
         allowed="any model string that DSPy accepts, or `offline`",
         factory=lambda data: _DEFAULT_MODEL if data["openai_api_key"] else OFFLINE_MODEL,
         shown="`openai/gpt-4o-mini` when `OPENAI_API_KEY` is set, else `offline`",
+    )
+    agent_fast_path: Annotated[Literal["on", "off"], CaseBlind] = setting(
+        "DSPy's own modules work out once what never changes, instead of at each call",
+        "on",
+        allowed="`on` or `off`",
     )
     agent_fallback_models: Words = setting(
         "models tried in order when the one before fails past its retries or its breaker is open",

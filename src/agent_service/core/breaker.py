@@ -260,6 +260,8 @@ class Breaker:
         options = self._options
         if self._current.failures_in_a_row >= options.failure_threshold:
             return True
+        if self._current.window.is_flawless(now_seconds):
+            return False
         counts = self._current.window.counts(now_seconds)
         return counts.calls >= 2 * options.failure_threshold and (
             counts.failures / counts.calls >= options.failure_rate

@@ -55,12 +55,16 @@ class CallWindow:
         self._slow_call_seconds = slow_call_seconds
         self._buckets = [_Bucket(-_BUCKETS) for _ in range(_BUCKETS)]
         self._in_time: OrderedDict[Call, None] = OrderedDict()
+        self._none_begun_before_seconds = 0.0
+        self._last_flawed_period = -_BUCKETS
 
     def __repr__(self) -> str:
         return f"<CallWindow {len(self._in_time)} in flight and not slow>"
 
     def begin(self, now_seconds: float) -> Call:
         """A call begins; ``finish`` or ``forget`` ends it."""
+        if not self._in_time:
+            self._none_begun_before_seconds = now_seconds
         call = Call(now_seconds)
         self._in_time[call] = None
         return call
@@ -77,6 +81,14 @@ class CallWindow:
         """The call ended and says nothing of the upstream."""
         self._in_time.pop(call, None)
 
+    def is_flawless(self, now_seconds: float) -> bool:
+        """Whether the window holds no failed and no slow call: as ``counts`` says, at a fraction of the cost.
+
+        False may also mean that it held one whose count has moved to another time since.
+        """
+        self._count_overdue(now_seconds)
+        return self._last_flawed_period <= self._period(now_seconds) - _BUCKETS
+
     def counts(self, now_seconds: float) -> Counts:
         """The window as it is now, calls that became slow in flight included."""
         self._count_overdue(now_seconds)
@@ -90,8 +102,9 @@ class CallWindow:
 
     def _count_overdue(self, now_seconds: float) -> None:
         """Calls stand in the order of their begin, so the overdue ones are in front."""
-        while self._in_time:
+        while self._in_time and now_seconds - self._none_begun_before_seconds > self._slow_call_seconds:
             call = next(iter(self._in_time))
+            self._none_begun_before_seconds = call.begun_at_seconds
             if not self._is_slow(call, now_seconds):
                 return
             del self._in_time[call]
@@ -107,6 +120,8 @@ class CallWindow:
     def _add(self, at_seconds: float, number: int, *, failed: bool, slow: bool) -> None:
         """Add ``number`` calls to the bucket of their time, unless that has left the window."""
         period = self._period(at_seconds)
+        if failed or slow:
+            self._last_flawed_period = max(self._last_flawed_period, period)
         bucket = self._buckets[period % _BUCKETS]
         if bucket.period < period:
             bucket = self._buckets[period % _BUCKETS] = _Bucket(period)

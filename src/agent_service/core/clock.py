@@ -63,12 +63,34 @@ async def wait_at_most(clock: Clock, seconds: float, *futures: asyncio.Future[An
     Touches no future: what is late goes on. Cancellation ends the wait and its timer.
     """
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    timer = clock.call_later(seconds, lambda: over.set_result(None))
+    timer = clock.call_later(seconds, lambda: None if over.done() else over.set_result(None))
     try:
-        await asyncio.wait({over, *futures}, return_when=asyncio.FIRST_COMPLETED)
+        await first_of(over, *futures)
     finally:
         timer.cancel()
     return any(future.done() for future in futures)
+
+
+async def first_of(*futures: asyncio.Future[Any]) -> None:
+    """Wait until any of ``futures`` is done: ``asyncio.wait`` for the path of every query, where it counts.
+
+    Touches none of them. They stay unchanged by a cancellation, too.
+    """
+    if any(future.done() for future in futures):
+        return
+    woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake(_: object) -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    for future in futures:
+        future.add_done_callback(wake)
+    try:
+        await woken
+    finally:
+        for future in futures:
+            future.remove_done_callback(wake)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import NoReturn
 
     from agent_service.core.clock import Clock
@@ -23,9 +21,9 @@ class Interruptions:
     """
 
     def __init__(self, clock: Clock, *, when_interrupted: Callable[[], NoReturn]) -> None:
-        self._clock = clock
-        self._when_interrupted = when_interrupted
-        self._steps: Counter[asyncio.Task[object]] = Counter()
+        self.clock = clock
+        self.when_interrupted = when_interrupted
+        self._steps: dict[asyncio.Task[object], int] = {}
         self._interrupted: set[asyncio.Task[object]] = set()
 
     def __repr__(self) -> str:
@@ -39,53 +37,71 @@ class Interruptions:
                 self._interrupted.add(task)
                 task.cancel()
 
-    @contextmanager
-    def step(self, limit_seconds: float | None) -> Iterator[None]:
+    def step(self, limit_seconds: float | None) -> Step:
         """Within, the current task may be interrupted; a cancellation by somebody else stays one."""
+        return Step(self, limit_seconds)
+
+    def begin(self, task: asyncio.Task[object]) -> None:
+        """A step of ``task`` begins; steps may be nested."""
+        self._steps[task] = self._steps.get(task, 0) + 1
+
+    def end(self, task: asyncio.Task[object]) -> None:
+        """A step of ``task`` is over."""
+        left = self._steps[task] - 1
+        if left:
+            self._steps[task] = left
+        else:
+            del self._steps[task]
+
+    def take_back(self, task: asyncio.Task[object]) -> bool:
+        """Whether ``task`` was interrupted; from now on it may be again."""
+        if task not in self._interrupted:
+            return False
+        self._interrupted.discard(task)
+        return True
+
+
+class Step:
+    """One step of the task that enters it. A class, not a generator: each call of a model is such a step."""
+
+    __slots__ = ("_all", "_cancelled_before", "_limit_passed", "_limit_seconds", "_task", "_timer")
+
+    def __init__(self, all_steps: Interruptions, limit_seconds: float | None) -> None:
+        self._all = all_steps
+        self._limit_seconds = limit_seconds
+        self._limit_passed = False
+
+    def __enter__(self) -> None:
         task = asyncio.current_task()
         if task is None:  # pragma: no cover - a context manager of coroutines
             raise RuntimeError("a step needs a task")
-        cancelled_before = _cancellations(task)
-        limit = _StepLimit(self._clock, task, limit_seconds)
-        self._steps[task] += 1
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not self._withdraw_cancellation(task, limit) or _cancellations(task) > cancelled_before:
-                raise
-            self._when_interrupted()
-        finally:
-            limit.disarm()
-            self._withdraw_cancellation(task, limit)
-            self._steps[task] -= 1
-            if not self._steps[task]:
-                del self._steps[task]
+        self._task: asyncio.Task[object] = task
+        self._cancelled_before = _cancellations(task)
+        limit_seconds = self._limit_seconds
+        self._timer = None if limit_seconds is None else self._all.clock.call_later(limit_seconds, self._pass)
+        self._all.begin(task)
 
-    def _withdraw_cancellation(self, task: asyncio.Task[object], limit: _StepLimit) -> bool:
-        """Take back what an interruption and the limit did to the task; false when neither did anything."""
-        ours = (task in self._interrupted) + limit.passed
-        self._interrupted.discard(task)
-        limit.passed = False
-        for _ in range(ours):
-            _uncancel(task)
-        return ours > 0
-
-
-class _StepLimit:
-    """A timer that cancels a task and remembers that it did."""
-
-    def __init__(self, clock: Clock, task: asyncio.Task[object], limit_seconds: float | None) -> None:
-        self.passed = False
-        self._task = task
-        self._timer = None if limit_seconds is None else clock.call_later(limit_seconds, self._pass)
-
-    def _pass(self) -> None:
-        self.passed = True
-        self._task.cancel()
-
-    def disarm(self) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._all.end(self._task)
+        ours = self._withdraw_cancellation()
+        if not ours or not isinstance(error, asyncio.CancelledError):
+            return
+        if _cancellations(self._task) <= self._cancelled_before:
+            self._all.when_interrupted()
+
+    def _withdraw_cancellation(self) -> bool:
+        """Take back what an interruption and the limit did to the task; false when neither did anything."""
+        ours = self._all.take_back(self._task) + self._limit_passed
+        for _ in range(ours):
+            _uncancel(self._task)
+        return ours > 0
+
+    def _pass(self) -> None:
+        """The limit is over: remember that it was this which cancelled the task."""
+        self._limit_passed = True
+        self._task.cancel()
 
 
 def _cancellations(task: asyncio.Task[object]) -> int:

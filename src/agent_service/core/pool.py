@@ -178,10 +178,16 @@ class Pool:
         if self.usable and deadline.passed():
             self._refused_total += 1
             return DeadlineExceededError()
+        if self.usable and self._is_idle():
+            return self._lend(principal)
         waiter = _Waiter(deadline, principal)
         self._line.join(waiter)
         self._decide(waiter)
         return waiter.answer.result() if waiter.answer.done() else await self._wait(waiter)
+
+    def _is_idle(self) -> bool:
+        """Whether whoever comes gets a slot, without a look at the line."""
+        return not self._line and self._in_use < self._options.size and self._options.per_principal is None
 
     async def _wait(self, waiter: _Waiter) -> Lease | ServiceError:
         """Wait for the answer; whatever else ends the wait, the place in the queue or the slot goes back."""
@@ -255,11 +261,13 @@ class Pool:
         """Answer with a lease, unless the waiter was cancelled and its task did not run yet."""
         self._line.leave(waiter)
         if not waiter.answer.done():
-            self._in_use += 1
-            self._empty.clear()
-            self._line.lend(waiter.principal)
-            since_seconds = self._clock.monotonic()
-            waiter.answer.set_result(Lease(partial(self._take_back, waiter.principal, since_seconds)))
+            waiter.answer.set_result(self._lend(waiter.principal))
+
+    def _lend(self, principal: str) -> Lease:
+        self._in_use += 1
+        self._empty.clear()
+        self._line.lend(principal)
+        return Lease(partial(self._take_back, principal, self._clock.monotonic()))
 
     def _take_back(self, principal: str, since_seconds: float) -> None:
         self._in_use -= 1

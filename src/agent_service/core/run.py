@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NoReturn
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent_service.core.clock import Clock, Deadline
+    from agent_service.core.interruptions import Step
     from agent_service.core.observer import Event, Observer
 
 
@@ -187,7 +188,7 @@ class Run:
 
     def count_tokens(self, usage: Usage) -> None:
         """Add the tokens that one LM call used; the call itself was counted when it began."""
-        self.count_lm_call(replace(usage, lm_calls=0))
+        self.count_lm_call(Usage(usage.prompt_tokens, usage.completion_tokens))
 
     def count_lm_call(self, usage: Usage) -> None:
         """Add what one LM call used, the call included: for calls that were not counted at their begin."""
@@ -200,11 +201,11 @@ class Run:
         Raises:
             RunStoppedError: when the run was stopped or its deadline passed.
         """
-        if self._reason is None and self.deadline.passed():
+        if self._reason is None:
+            if not self.deadline.passed():
+                return
             self._reason = StopReason.DEADLINE
-        stopped = self.stopped_error()
-        if stopped is not None:
-            raise stopped
+        raise RunStoppedError(self._reason, self._detail)
 
     def stop(self, reason: StopReason) -> None:
         """End the run: steps in flight are interrupted, none begins again. The first reason stays.
@@ -255,17 +256,17 @@ class Run:
         finally:
             timer.cancel()
 
-    @contextmanager
-    def interruptible(self, limit_seconds: float | None = None) -> Iterator[None]:
+    def interruptible(self, limit_seconds: float | None = None) -> Step:
         """Within, a stop ends what the current task awaits, and so does the step's own limit.
+
+        It is entered at once, or not at all.
 
         Raises:
             RunStoppedError: at once when stopped already, later when stopped meanwhile.
             StepTimeoutError: when ``limit_seconds`` went by first.
         """
         self.check()
-        with self._interruptions.step(limit_seconds):
-            yield
+        return self._interruptions.step(limit_seconds)
 
     def _end_step(self) -> NoReturn:
         """What a step that was interrupted raises."""

@@ -30,7 +30,8 @@ Beside the conversation itself a store keeps two kinds of short-lived records:
   conversations coherent and guards nothing: a holder that outlives its lease commits all the same, and
   ``base_seq`` tells that another turn came between. One token holds it at a time; taking it again with
   the same token prolongs it; it ends by itself after ``ttl_seconds``. Only its holder can keep it or give
-  it back.
+  it back. Taking it tells the conversation as it is at that moment, and a commit can give it back, each in
+  one step: a query asks its store twice.
 * **Idempotency records** remember, by principal and key, what a request was answered with. One caller at a
   time holds a claim. A claim whose holder is silent for ``running_ttl_seconds`` can be claimed anew and
   keeps its ``turn_id``: when the first holder had committed after all, the second one's commit changes
@@ -51,6 +52,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from agent_service.core.errors import MemoryUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from agent_service.core.messages import ConversationId, StoredTurn, Turn
 
 RETRY_AFTER_SECONDS = 1.0
@@ -158,46 +161,55 @@ class ConversationStore(Protocol):
     backend: str
     """Name of the backend, for metrics and people: ``memory``, ``sqlite``, ``redis``."""
 
-    async def start(self) -> None:
+    def start(self) -> Awaitable[None]:
         """Make ready. Raises ``MemoryUnavailableError`` with a cause that says why it cannot."""
 
-    async def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         """Finish what was accepted and let go of everything. Safe to call twice."""
 
-    async def ping(self) -> None:
+    def ping(self) -> Awaitable[None]:
         """Return when the backend answers; raises ``MemoryUnavailableError`` when it does not."""
 
-    async def read(self, conversation: ConversationId, *, last_turns: int) -> Window:
+    def read(self, conversation: ConversationId, *, last_turns: int) -> Awaitable[Window]:
         """The last ``last_turns`` turns (0 or less gives only ``last_seq``)."""
 
-    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
-        """Append ``turn``, which was answered on sight of ``base_seq``. Cancelling does not take it back."""
+    def commit(
+        self, conversation: ConversationId, turn: Turn, *, base_seq: int, token: str | None = None
+    ) -> Awaitable[StoredTurn]:
+        """Append ``turn``, which was answered on sight of ``base_seq``. Cancelling does not take it back.
 
-    async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
+        The same step gives back the turn lease, if ``token`` has it.
+        """
+
+    def page(
+        self, conversation: ConversationId, *, limit: int, before_seq: int | None = None
+    ) -> Awaitable[Page]:
         """At most ``limit`` (from 1) turns that come before ``before_seq``, or the newest."""
 
-    async def erase(self, user_id: str, session_id: str | None = None) -> int:
+    def erase(self, user_id: str, session_id: str | None = None) -> Awaitable[int]:
         """Remove one conversation, or all of a user's; returns how many turns are gone."""
 
-    async def sessions(
+    def sessions(
         self, user_id: str, *, limit: int = 100, after: str | None = None
-    ) -> tuple[SessionInfo, ...]:
+    ) -> Awaitable[tuple[SessionInfo, ...]]:
         """At most ``limit`` (from 1) live conversations of a user, in a fixed order of their ids.
 
         ``after``, a session id that need not exist, asks for those behind it; fewer than ``limit`` are the
         last.
         """
 
-    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
-        """Take the turn lease; whether ``token`` has it now."""
+    def take_turn(
+        self, conversation: ConversationId, *, token: str, ttl_seconds: float, last_turns: int = 0
+    ) -> Awaitable[Window | None]:
+        """Take the turn lease; what ``read`` gives at that moment, or None when another token has it."""
 
-    async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+    def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> Awaitable[bool]:
         """Prolong the turn lease to ``ttl_seconds`` from now; False when ``token`` has it no longer."""
 
-    async def give_turn(self, conversation: ConversationId, *, token: str) -> None:
+    def give_turn(self, conversation: ConversationId, *, token: str) -> Awaitable[None]:
         """Give the turn lease back; does nothing when ``token`` has it no longer."""
 
-    async def claim(
+    def claim(
         self,
         key: IdempotencyKey,
         *,
@@ -205,19 +217,21 @@ class ConversationStore(Protocol):
         turn_id: str,
         ttl_seconds: float,
         running_ttl_seconds: float,
-    ) -> Claim:
+    ) -> Awaitable[Claim]:
         """Claim ``key`` for the request with ``fingerprint``, or tell who was first.
 
         The same call again is the same claim: a reply that was lost costs nothing. The record is kept for
         ``ttl_seconds``.
         """
 
-    async def finish(self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float) -> bool:
+    def finish(
+        self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float
+    ) -> Awaitable[bool]:
         """Keep the response of the claim that has ``turn_id``, for ``ttl_seconds`` from now.
 
         Returns whether the key is answered with a response from now on. False: it is longer than
         ``MAX_RESPONSE_BYTES`` (the key is done, without one), or the claim is gone. The first finish counts.
         """
 
-    async def abandon(self, key: IdempotencyKey, *, turn_id: str) -> None:
+    def abandon(self, key: IdempotencyKey, *, turn_id: str) -> Awaitable[None]:
         """Forget the claim that has ``turn_id``, because nothing was done; one that is done stays."""

@@ -66,8 +66,16 @@ class InMemoryStore:
         seqs = stretch(found.first_seq, found.last_seq, limit=last_turns)
         return Window(found.turns_of(seqs), found.last_seq)
 
-    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
+    async def commit(
+        self, conversation: ConversationId, turn: Turn, *, base_seq: int, token: str | None = None
+    ) -> StoredTurn:
         """See ``ConversationStore``."""
+        stored = self._append(conversation, turn, base_seq)
+        if token is not None:
+            self._leases.give(conversation, token)
+        return stored
+
+    def _append(self, conversation: ConversationId, turn: Turn, base_seq: int) -> StoredTurn:
         found = self._live(conversation)
         repeated = found.find(turn)
         if repeated is not None:
@@ -117,10 +125,14 @@ class InMemoryStore:
             SessionInfo(name, len(kept), kept[-1].seq, kept[-1].turn.at_epoch_seconds) for name, kept in found
         )
 
-    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+    async def take_turn(
+        self, conversation: ConversationId, *, token: str, ttl_seconds: float, last_turns: int = 0
+    ) -> Window | None:
         """See ``ConversationStore``."""
         self._check_open()
-        return self._leases.take(conversation, token, ttl_seconds)
+        if not self._leases.take(conversation, token, ttl_seconds):
+            return None
+        return await self.read(conversation, last_turns=last_turns)
 
     async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
         """See ``ConversationStore``."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent_service.core.breaker import BreakerOptions
-from agent_service.core.clock import wait_at_most
 from agent_service.core.errors import CircuitBreakerOpenError
 from agent_service.core.observer import StoreOperationFinished
 from agent_service.memory.base import RecordUnusableError, unavailable
+from agent_service.memory.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable
 
     from agent_service.core.breaker import Breaker, Permit
     from agent_service.core.clock import Clock
@@ -76,8 +77,8 @@ class ObservedStore:
         self._observer = observer
         self._clock = clock
         self._breaker = breaker
-        self._timeout_seconds = timeout_seconds
-        self._calls: set[asyncio.Task[Any]] = set()
+        self._patience = Patience(clock, timeout_seconds)
+        self._calls: set[asyncio.Future[Any]] = set()
 
     def __repr__(self) -> str:
         return f"<ObservedStore {len(self._calls)} calls on {self._store!r}>"
@@ -94,44 +95,58 @@ class ObservedStore:
 
     async def ping(self) -> None:
         """See ``ConversationStore``."""
-        await self._bounded("ping", self._store.ping())
+        await self._bounded("ping", self._store.ping)
 
     async def read(self, conversation: ConversationId, *, last_turns: int) -> Window:
         """See ``ConversationStore``."""
-        return await self._bounded("read", self._store.read(conversation, last_turns=last_turns))
+        return await self._bounded("read", partial(self._store.read, conversation, last_turns=last_turns))
 
-    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
+    async def commit(
+        self, conversation: ConversationId, turn: Turn, *, base_seq: int, token: str | None = None
+    ) -> StoredTurn:
         """See ``ConversationStore``. Goes on when its caller is cancelled or the limit passes."""
-        work = self._store.commit(conversation, turn, base_seq=base_seq)
+        work = partial(self._store.commit, conversation, turn, base_seq=base_seq, token=token)
         return await self._bounded("commit", work, goes_on=True)
 
     async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
         """See ``ConversationStore``."""
-        return await self._bounded("page", self._store.page(conversation, limit=limit, before_seq=before_seq))
+        return await self._bounded(
+            "page", partial(self._store.page, conversation, limit=limit, before_seq=before_seq)
+        )
 
     async def erase(self, user_id: str, session_id: str | None = None) -> int:
         """See ``ConversationStore``."""
-        return await self._bounded("erase", self._store.erase(user_id, session_id))
+        return await self._bounded("erase", partial(self._store.erase, user_id, session_id))
 
     async def sessions(
         self, user_id: str, *, limit: int = 100, after: str | None = None
     ) -> tuple[SessionInfo, ...]:
         """See ``ConversationStore``."""
-        return await self._bounded("sessions", self._store.sessions(user_id, limit=limit, after=after))
+        return await self._bounded(
+            "sessions", partial(self._store.sessions, user_id, limit=limit, after=after)
+        )
 
-    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+    async def take_turn(
+        self, conversation: ConversationId, *, token: str, ttl_seconds: float, last_turns: int = 0
+    ) -> Window | None:
         """See ``ConversationStore``."""
-        work = self._store.take_turn(conversation, token=token, ttl_seconds=ttl_seconds)
+        work = partial(
+            self._store.take_turn,
+            conversation,
+            token=token,
+            ttl_seconds=ttl_seconds,
+            last_turns=last_turns,
+        )
         return await self._bounded("take_turn", work)
 
     async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
         """See ``ConversationStore``."""
-        work = self._store.keep_turn(conversation, token=token, ttl_seconds=ttl_seconds)
+        work = partial(self._store.keep_turn, conversation, token=token, ttl_seconds=ttl_seconds)
         return await self._bounded("keep_turn", work)
 
     async def give_turn(self, conversation: ConversationId, *, token: str) -> None:
         """See ``ConversationStore``. Goes on when its caller is cancelled or the limit passes."""
-        work = self._store.give_turn(conversation, token=token)
+        work = partial(self._store.give_turn, conversation, token=token)
         await self._bounded("give_turn", work, goes_on=True)
 
     async def claim(
@@ -144,7 +159,8 @@ class ObservedStore:
         running_ttl_seconds: float,
     ) -> Claim:
         """See ``ConversationStore``."""
-        work = self._store.claim(
+        work = partial(
+            self._store.claim,
             key,
             fingerprint=fingerprint,
             turn_id=turn_id,
@@ -155,21 +171,23 @@ class ObservedStore:
 
     async def finish(self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float) -> bool:
         """See ``ConversationStore``. Goes on when its caller is cancelled or the limit passes."""
-        work = self._store.finish(key, turn_id=turn_id, response=response, ttl_seconds=ttl_seconds)
+        work = partial(self._store.finish, key, turn_id=turn_id, response=response, ttl_seconds=ttl_seconds)
         return await self._bounded("finish", work, goes_on=True)
 
     async def abandon(self, key: IdempotencyKey, *, turn_id: str) -> None:
         """See ``ConversationStore``. Goes on when its caller is cancelled or the limit passes."""
-        await self._bounded("abandon", self._store.abandon(key, turn_id=turn_id), goes_on=True)
+        await self._bounded("abandon", partial(self._store.abandon, key, turn_id=turn_id), goes_on=True)
 
-    async def _bounded(self, operation: str, work: Coroutine[Any, Any, _T], *, goes_on: bool = False) -> _T:
+    async def _bounded(
+        self, operation: str, work: Callable[[], Awaitable[_T]], *, goes_on: bool = False
+    ) -> _T:
         began = self._clock.monotonic()
-        permit = self._ask(operation, work, always=goes_on)
-        call = asyncio.ensure_future(work)
+        permit = self._ask(operation, always=goes_on)
+        call = asyncio.ensure_future(work())
         self._calls.add(call)
         call.add_done_callback(self._forget)
         try:
-            await wait_at_most(self._clock, self._timeout_seconds, call)
+            await self._patience.wait(call)
         except BaseException:
             if permit is not None:
                 permit.ignore()
@@ -185,14 +203,13 @@ class ObservedStore:
             raise unavailable("The conversation store did not answer in time.")
         return call.result()
 
-    def _ask(self, operation: str, work: Coroutine[Any, Any, Any], *, always: bool) -> Permit | None:
+    def _ask(self, operation: str, *, always: bool) -> Permit | None:
         """Leave for one call; a call that is made all the same while the breaker is open reports nothing."""
         try:
             return self._breaker.ask()
         except CircuitBreakerOpenError as refusal:
             if always:
                 return None
-            work.close()
             self._tell(operation, "refused", 0.0)
             error = unavailable("The conversation store is failing and is given a rest.", refusal)
             error.retry_after_seconds = refusal.retry_after_seconds
@@ -201,19 +218,19 @@ class ObservedStore:
     def _tell(self, operation: str, outcome: str, latency_seconds: float) -> None:
         self._observer.observe(StoreOperationFinished("", self.backend, operation, outcome, latency_seconds))
 
-    def _forget(self, call: asyncio.Task[Any]) -> None:
+    def _forget(self, call: asyncio.Future[Any]) -> None:
         self._calls.discard(call)
         if not call.cancelled():
             call.exception()  # asyncio warns of one that nobody looked at; the caller was told of a timeout
 
 
-def _outcome_of(call: asyncio.Task[Any]) -> str:
+def _outcome_of(call: asyncio.Future[Any]) -> str:
     if not call.done():
         return "timeout"
     return "error" if call.cancelled() or call.exception() is not None else "success"
 
 
-def _report(permit: Permit, call: asyncio.Task[Any], outcome: str) -> None:
+def _report(permit: Permit, call: asyncio.Future[Any], outcome: str) -> None:
     error = call.exception() if outcome == "error" and not call.cancelled() else None
     if outcome == "success" or isinstance(error, RecordUnusableError):
         permit.success()

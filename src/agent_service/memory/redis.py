@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from agent_service.core.clock import Clock
     from agent_service.core.messages import Turn
     from agent_service.memory.base import Claim, IdempotencyKey, StoreOptions
-    from agent_service.memory.redis_connection import RedisOptions
+    from agent_service.memory.redis_options import RedisOptions
 
 _log = logging.getLogger(__name__)
 
@@ -107,13 +107,15 @@ class RedisStore:
             return Page((), None)
         return Page(turns, older_than(range(turns[0].seq, last_seq + 1), first_seq))
 
-    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
+    async def commit(
+        self, conversation: ConversationId, turn: Turn, *, base_seq: int, token: str | None = None
+    ) -> StoredTurn:
         """See ``ConversationStore``."""
         now, ttl_seconds = self._clock.wall(), self._options.ttl_seconds
         session, expires_at = keys.to_bytes(conversation.session_id), repr(now + ttl_seconds)
         listed, ttl_ms = keys.sessions_key(conversation.user_id), keys.milliseconds(ttl_seconds)
         encoded = keys.encode_turn(turn, base_seq)
-        names: tuple[str, ...] = keys.conversation_keys(conversation)
+        names: tuple[str, ...] = (*keys.conversation_keys(conversation), keys.lease_key(conversation))
         if self._connection.is_cluster:
             await self._connection.run(scripts.LIST_SESSION, [listed], repr(now), expires_at, ttl_ms, session)
         else:
@@ -123,6 +125,7 @@ class RedisStore:
             names,
             *(repr(now), expires_at, ttl_ms, self._options.max_turns, self._max_bytes),
             *(keys.to_bytes(turn.turn_id), str(base_seq), encoded, repr(turn.at_epoch_seconds), session),
+            keys.to_bytes(token or ""),
         )
         return StoredTurn(turn, seq, int(found_base)) if found is None else keys.decode_turn(found)
 
@@ -130,7 +133,7 @@ class RedisStore:
         """See ``ConversationStore``. Counts too few when a reply was lost and the erasing was sent again."""
         if session_id is not None:
             return await self._erase_sessions(user_id, [keys.to_bytes(session_id)])
-        gone = await self._erase_sessions(user_id, await self._names(keys.sessions_key(user_id), "-1"))
+        gone = await self._erase_sessions(user_id, await self._claims.names(keys.sessions_key(user_id), "-1"))
         await self._claims.erase(user_id)
         return gone
 
@@ -138,7 +141,7 @@ class RedisStore:
         self, user_id: str, *, limit: int = 100, after: str | None = None
     ) -> tuple[SessionInfo, ...]:
         """See ``ConversationStore``."""
-        listed = await self._names(keys.sessions_key(user_id), repr(self._clock.wall()))
+        listed = await self._claims.names(keys.sessions_key(user_id), repr(self._clock.wall()))
         names = sorted(name for name in map(keys.to_text, listed) if after is None or name > after)
         found: list[SessionInfo] = []
         while names and len(found) < limit:
@@ -146,9 +149,13 @@ class RedisStore:
             found += await self._heads(user_id, asked)
         return tuple(found[:limit])
 
-    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+    async def take_turn(
+        self, conversation: ConversationId, *, token: str, ttl_seconds: float, last_turns: int = 0
+    ) -> Window | None:
         """See ``ConversationStore``."""
-        return await self._claims.take_turn(conversation, token, ttl_seconds)
+        window = (repr(self._clock.wall()), self._options.max_turns, _within_lua(last_turns), "")
+        found = await self._claims.take_turn(conversation, token, ttl_seconds, window)
+        return None if found is None else Window(tuple(map(keys.decode_turn, found[3])), found[1])
 
     async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
         """See ``ConversationStore``."""
@@ -195,10 +202,6 @@ class RedisStore:
             *(repr(self._clock.wall()), self._options.max_turns, _within_lua(limit), before),
         )
         return first_seq, last_seq, tuple(map(keys.decode_turn, found))
-
-    async def _names(self, key: str, above: str) -> list[bytes]:
-        found: list[bytes] = await self._connection.run(scripts.NAMES, [key], above)
-        return found
 
     async def _heads(self, user_id: str, names: list[str]) -> list[SessionInfo]:
         """Those of the sessions that are there: one that is listed may have come to nothing."""

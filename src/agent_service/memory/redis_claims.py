@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent_service.memory import redis_keys as keys
 from agent_service.memory import redis_scripts as scripts
@@ -29,13 +29,18 @@ class RedisClaims:
     def __repr__(self) -> str:
         return f"<RedisClaims {self._connection!r}>"
 
-    async def take_turn(self, conversation: ConversationId, token: str, ttl_seconds: float) -> bool:
-        """See ``ConversationStore``."""
-        return await self._take_turn(conversation, token, ttl_seconds, anew="1")
+    async def take_turn(
+        self, conversation: ConversationId, token: str, ttl_seconds: float, window: tuple[str | int, ...]
+    ) -> Any:
+        """What ``scripts.WINDOW`` gives for ``window``; None when another token has the lease."""
+        names = (*keys.conversation_keys(conversation)[:2], keys.lease_key(conversation))
+        arguments = (*window, keys.to_bytes(token), keys.milliseconds(ttl_seconds))
+        return await self._connection.run(scripts.TAKE_TURN, names, *arguments)
 
     async def keep_turn(self, conversation: ConversationId, token: str, ttl_seconds: float) -> bool:
         """See ``ConversationStore``."""
-        return await self._take_turn(conversation, token, ttl_seconds, anew="0")
+        arguments = (keys.to_bytes(token), keys.milliseconds(ttl_seconds))
+        return bool(await self._connection.run(scripts.KEEP_TURN, [keys.lease_key(conversation)], *arguments))
 
     async def give_turn(self, conversation: ConversationId, token: str) -> None:
         """See ``ConversationStore``."""
@@ -76,15 +81,13 @@ class RedisClaims:
 
     async def erase(self, principal: str) -> None:
         """Remove all records of ``principal``."""
-        found = await self._connection.run(scripts.NAMES, [keys.records_key(principal)], "-1")
-        names = [name.decode() for name in found]
+        names = [name.decode() for name in await self.names(keys.records_key(principal), "-1")]
         for start in range(0, len(names), _PER_EXCHANGE):
             asked = names[start : start + _PER_EXCHANGE]
             calls = [(keys.record_keys(principal, name), (name,)) for name in asked]
             await self._connection.run_each(scripts.ERASE_RECORD, calls)
 
-    async def _take_turn(
-        self, conversation: ConversationId, token: str, ttl_seconds: float, *, anew: str
-    ) -> bool:
-        arguments = (keys.to_bytes(token), keys.milliseconds(ttl_seconds), anew)
-        return bool(await self._connection.run(scripts.TAKE_TURN, [keys.lease_key(conversation)], *arguments))
+    async def names(self, key: str, above: str) -> list[bytes]:
+        """The names at ``key``, a set by expiry, whose expiry is later than ``above``."""
+        found: list[bytes] = await self._connection.run(scripts.NAMES, [key], above)
+        return found

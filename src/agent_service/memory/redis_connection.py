@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.asyncio import Redis, RedisCluster
@@ -27,6 +26,7 @@ from redis.exceptions import (
 from agent_service.core.clock import Deadline, sleep
 from agent_service.core.errors import MemoryUnavailableError
 from agent_service.memory.base import RETRY_AFTER_SECONDS, RecordUnusableError, unavailable
+from agent_service.memory.redis_batch import RedisBatch, evaluate_each
 from agent_service.memory.redis_client import close_client, make_client
 from agent_service.memory.redis_url import parse_address
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from agent_service.core.clock import Clock
+    from agent_service.memory.redis_options import RedisOptions
     from agent_service.memory.redis_scripts import Script
 
 _T = TypeVar("_T")
@@ -50,41 +51,6 @@ _PASSING = (
     TryAgainError,
 )
 """Failures that pass by themselves: a lost connection, a restart, a failover, a cluster that moves slots."""
-
-
-@dataclass(frozen=True, slots=True)
-class RedisOptions:
-    """Which Redis, and how patiently.
-
-    Attributes:
-        url: see ``memory.redis_url``; may hold a password, so it is never shown.
-        timeout_seconds: after that long an operation is not tried again.
-        wait_replicas: replicas that have to confirm a commit before it counts as stored. Not for clusters.
-        max_connections: to one server; more calls wait for one to be free.
-        max_conversation_bytes: the oldest turns of a longer conversation are trimmed, never the newest.
-    """
-
-    url: str = field(repr=False)
-    timeout_seconds: float = 1.0
-    wait_replicas: int = 0
-    max_connections: int = 128
-    max_conversation_bytes: int = 8 * 2**20
-
-    def __post_init__(self) -> None:
-        address = parse_address(self.url)
-        if self.timeout_seconds <= 0:
-            raise ValueError("timeout_seconds must be positive")
-        if self.wait_replicas < 0:
-            raise ValueError("wait_replicas must not be negative")
-        if self.wait_replicas and address.form == "cluster":
-            raise ValueError("wait_replicas cannot be used with a cluster")
-        if min(self.max_connections, self.max_conversation_bytes) < 1:
-            raise ValueError("max_connections and max_conversation_bytes must be at least 1")
-
-    @property
-    def wait_seconds(self) -> float:
-        """How long one wait for the server may take."""
-        return min(0.5, self.timeout_seconds / 2)
 
 
 class TooFewReplicasError(ConnectionError):
@@ -106,6 +72,7 @@ class RedisConnection:
         self._clock = clock
         self._address = parse_address(options.url)
         self._client: Any = None
+        self._batch: RedisBatch | None = None
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._places = asyncio.Semaphore(options.max_connections)
@@ -126,6 +93,7 @@ class RedisConnection:
             wait_seconds=self._options.wait_seconds,
             max_connections=self._options.max_connections,
         )
+        self._batch = None if self.is_cluster else RedisBatch(self._client)
 
     async def close(self) -> None:
         """Finish what was accepted, then disconnect. Safe to call twice."""
@@ -135,6 +103,8 @@ class RedisConnection:
         while self._in_flight:
             self._idle.clear()
             await self._idle.wait()
+        if self._batch is not None:
+            await self._batch.done()
         await close_client(client)
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: bytes | str | float) -> Any:
@@ -143,7 +113,10 @@ class RedisConnection:
         Raises:
             MemoryUnavailableError: it could not be run in time, with the cause.
         """
-        return await self._persist(lambda client: _evaluate(client, script, (len(keys), *keys, *arguments)))
+        batch, call = self._batch, (len(keys), *keys, *arguments)
+        if batch is None:
+            return await self._persist(lambda client: _evaluate(client, script, call))
+        return await self._persist(lambda _: batch.evaluate(script, call))
 
     async def run_confirmed(
         self, script: Script, keys: Sequence[str], *arguments: bytes | str | float
@@ -159,7 +132,8 @@ class RedisConnection:
 
         async def attempt(client: Any) -> Any:
             wait = ("WAIT", wanted, patience_ms)
-            [result, confirmed] = await _evaluate_all(client, script, [(len(keys), *keys, *arguments)], wait)
+            calls = [(script, (len(keys), *keys, *arguments))]
+            [result, confirmed] = _without_errors(await evaluate_each(client, calls, wait))
             if confirmed < wanted:
                 raise TooFewReplicasError(f"{confirmed} of {wanted} replicas have confirmed")
             return result
@@ -172,8 +146,12 @@ class RedisConnection:
         """What ``script`` returns for each pair of keys and arguments, in one exchange."""
         if not calls:
             return []
-        arguments = [(len(keys), *keys, *rest) for keys, rest in calls]
-        return await self._persist(lambda client: _evaluate_all(client, script, arguments))
+        scripts = [(script, (len(keys), *keys, *rest)) for keys, rest in calls]
+
+        async def attempt(client: Any) -> list[Any]:
+            return _without_errors(await evaluate_each(client, scripts))
+
+        return await self._persist(attempt)
 
     async def ping(self) -> None:
         """Return when Redis answers."""
@@ -238,33 +216,11 @@ async def _evaluate(client: Any, script: Script, arguments: Sequence[bytes | str
         return await client.execute_command("EVAL", script.text, *arguments)
 
 
-async def _evaluate_all(
-    client: Any,
-    script: Script,
-    calls: Sequence[Sequence[bytes | str | float]],
-    *after: Sequence[str | int],
-) -> list[Any]:
-    """In one exchange, without a transaction. Where the script was not known it is sent once more, whole."""
-    commands = [("EVALSHA", script.sha, *arguments) for arguments in calls]
-    results = await _send_all(client, [*commands, *after])
-    unknown = [index for index, result in enumerate(results) if isinstance(result, NoScriptError)]
-    if unknown:
-        again = [("EVAL", script.text, *calls[index]) for index in unknown]
-        repeated = await _send_all(client, [*again, *after])
-        for index, result in zip([*unknown, *range(len(calls), len(results))], repeated, strict=True):
-            results[index] = result
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-    return results
-
-
-async def _send_all(client: Any, commands: Sequence[Sequence[bytes | str | float]]) -> list[Any]:
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    results: list[Any] = await pipeline.execute(raise_on_error=False)
-    return results
+def _without_errors(replies: list[Any]) -> list[Any]:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
 
 
 async def _forget_connections(client: Any, error: Exception) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -114,6 +115,7 @@ def _base(kind: str, *ids: str) -> str:
     return f"{_PREFIX}{{{_digest(kind, *ids)}}}"
 
 
+@lru_cache(maxsize=4096)
 def _digest(*parts: str) -> str:
     hashed = hashlib.sha256()
     for part in map(to_bytes, parts):

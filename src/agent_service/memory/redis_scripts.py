@@ -24,8 +24,9 @@ class Script:
 
 
 COMMIT = Script("""
--- KEYS: turns, head, seen [, sessions]
--- ARGV: now, expires at, ttl ms, max turns, max bytes, turn id, base seq, turn, answered at, session id
+-- KEYS: turns, head, seen, lease [, sessions]
+-- ARGV: now, expires at, ttl ms, max turns, max bytes, turn id, base seq, turn, answered at, session, token
+if redis.call('GET', KEYS[4]) == ARGV[11] then redis.call('DEL', KEYS[4]) end
 local ttl, max_turns = tonumber(ARGV[3]), tonumber(ARGV[4])
 local head = redis.call('HMGET', KEYS[2], 'last', 'bytes', 'expires')
 local last, bytes = tonumber(head[1]) or 0, tonumber(head[2]) or 0
@@ -60,10 +61,10 @@ while forgotten do
 end
 redis.call('HSET', KEYS[2], 'last', last, 'bytes', bytes, 'expires', ARGV[2], 'at', ARGV[9])
 for key = 1, 3 do redis.call('PEXPIRE', KEYS[key], ttl) end
-if KEYS[4] then
-    redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[1])
-    redis.call('ZADD', KEYS[4], ARGV[2], ARGV[10])
-    if redis.call('PTTL', KEYS[4]) < ttl then redis.call('PEXPIRE', KEYS[4], ttl) end
+if KEYS[5] then
+    redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', ARGV[1])
+    redis.call('ZADD', KEYS[5], ARGV[2], ARGV[10])
+    if redis.call('PTTL', KEYS[5]) < ttl then redis.call('PEXPIRE', KEYS[5], ttl) end
 end
 return {last, ARGV[7], false}
 """)
@@ -76,8 +77,7 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KE
 return 1
 """)
 
-WINDOW = Script("""
--- KEYS: turns, head. ARGV: now, max turns, limit, before seq or ''
+_WINDOW = """
 local head = redis.call('HMGET', KEYS[2], 'last', 'expires', 'at')
 if not head[1] or tonumber(head[2]) <= tonumber(ARGV[1]) then return {1, 0, '0', {}} end
 local last = tonumber(head[1])
@@ -87,7 +87,24 @@ local stop = math.min(last + 1, tonumber(ARGV[4]) or last + 1)
 local start = math.max(first, stop - tonumber(ARGV[3]))
 if start >= stop then return {first, last, head[3], {}} end
 return {first, last, head[3], redis.call('LRANGE', KEYS[1], start - first_held, stop - 1 - first_held)}
-""")
+"""
+
+WINDOW = Script(
+    """
+-- KEYS: turns, head. ARGV: now, max turns, limit, before seq or ''
+"""
+    + _WINDOW
+)
+
+TAKE_TURN = Script(
+    """
+-- KEYS: turns, head, lease. ARGV: now, max turns, limit, '', token, ttl ms. The window, or nothing.
+local holder = redis.call('GET', KEYS[3])
+if holder and holder ~= ARGV[5] then return false end
+redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[6])
+"""
+    + _WINDOW
+)
 
 ERASE = Script("""
 -- KEYS: turns, head, seen, lease [, sessions]. ARGV: now, max turns, session id
@@ -106,12 +123,10 @@ UNLIST = Script("""
 return redis.call('ZREM', KEYS[1], unpack(ARGV))
 """)
 
-TAKE_TURN = Script("""
--- KEYS: lease. ARGV: token, ttl ms, '1' to take it when nobody has it
-local holder = redis.call('GET', KEYS[1])
-if holder ~= ARGV[1] and (holder or ARGV[3] ~= '1') then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+KEEP_TURN = Script("""
+-- KEYS: lease. ARGV: token, ttl ms
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """)
 
 GIVE_TURN = Script("""

@@ -17,9 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.asyncio.connection import Connection, SSLConnection, parse_url
-from redis.exceptions import RedisError
-
 _DEFAULT_PORT = 6379
 _OURS = ("decode_responses", "protocol", "retry_on_timeout", "timeout", "encoding", "encoding_errors")
 """Query parameters that would change what the store relies on."""
@@ -46,6 +43,8 @@ class RedisAddress:
     @property
     def is_tls(self) -> bool:
         """Whether connections are encrypted."""
+        from redis.asyncio.connection import SSLConnection  # noqa: PLC0415 - long, and for few
+
         return self.connecting.get("connection_class") is SSLConnection
 
 
@@ -80,6 +79,9 @@ def parse_address(url: str) -> RedisAddress:
 
 
 def _parsed(url: str) -> dict[str, Any]:
+    from redis.asyncio.connection import Connection, parse_url  # noqa: PLC0415 - long, and for few
+    from redis.exceptions import RedisError  # noqa: PLC0415 - the same
+
     connecting: dict[str, Any] = dict(parse_url(url))
     refused = [name for name in _OURS if name in connecting]
     if refused:

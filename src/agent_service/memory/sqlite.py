@@ -17,13 +17,16 @@ from agent_service.memory.sqlite_claims import (
     claim,
     erase_claims,
     finish,
+    forget_leases,
     give_turn,
+    keep_turn,
     take_turn,
 )
 from agent_service.memory.sqlite_schema import open_for_reading, open_prepared
 from agent_service.memory.sqlite_statements import (
     append_turn,
     erase_conversations,
+    forget_conversations,
     list_sessions,
     read_page,
     read_window,
@@ -31,6 +34,7 @@ from agent_service.memory.sqlite_statements import (
 from agent_service.memory.sqlite_thread import SqliteThread
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from pathlib import Path
 
@@ -48,6 +52,10 @@ if TYPE_CHECKING:
     )
 
 _T = TypeVar("_T")
+
+_COMMITS_BETWEEN_FORGETTING = 16
+_FORGOTTEN_PER_COMMIT = 2
+"""Above one, so that what expired goes faster than commits can bring new conversations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,7 @@ class SqliteStore:
         path, busy_timeout_seconds = sqlite_options.path, sqlite_options.busy_timeout_seconds
         self._options = options
         self._clock = clock
+        self._commits = 0
         self._writer = SqliteThread(
             name="sqlite-writer",
             open_connection=partial(open_prepared, path, busy_timeout_seconds),
@@ -122,46 +131,56 @@ class SqliteStore:
         await self._writer.close()
         await self._reader.close()
 
-    async def ping(self) -> None:
+    def ping(self) -> asyncio.Future[None]:
         """Read the file's header."""
-        await self._reader.run(_read_header)
+        return self._reader.run(_read_header)
 
-    async def read(self, conversation: ConversationId, *, last_turns: int) -> Window:
+    def read(self, conversation: ConversationId, *, last_turns: int) -> asyncio.Future[Window]:
         """See ``ConversationStore``."""
-        return await self._reader.run(self._with_options(read_window, conversation, last_turns))
+        return self._reader.run(self._with_options(read_window, conversation, last_turns))
 
-    async def commit(self, conversation: ConversationId, turn: Turn, *, base_seq: int) -> StoredTurn:
+    def commit(
+        self, conversation: ConversationId, turn: Turn, *, base_seq: int, token: str | None = None
+    ) -> asyncio.Future[StoredTurn]:
         """See ``ConversationStore``."""
-        return await self._writer.run(self._with_options(append_turn, conversation, turn, base_seq))
+        self._commits += 1
+        forgets = self._commits % _COMMITS_BETWEEN_FORGETTING == 0
+        work = partial(_commit, token=token, forgets=forgets)
+        return self._writer.run(self._with_options(work, conversation, turn, base_seq))
 
-    async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
+    def page(
+        self, conversation: ConversationId, *, limit: int, before_seq: int | None = None
+    ) -> asyncio.Future[Page]:
         """See ``ConversationStore``."""
-        return await self._reader.run(self._with_options(read_page, conversation, limit, before_seq))
+        return self._reader.run(self._with_options(read_page, conversation, limit, before_seq))
 
-    async def erase(self, user_id: str, session_id: str | None = None) -> int:
+    def erase(self, user_id: str, session_id: str | None = None) -> asyncio.Future[int]:
         """See ``ConversationStore``."""
-        return await self._writer.run(self._with_options(_erase, user_id, session_id))
+        return self._writer.run(self._with_options(_erase, user_id, session_id))
 
-    async def sessions(
+    def sessions(
         self, user_id: str, *, limit: int = 100, after: str | None = None
-    ) -> tuple[SessionInfo, ...]:
+    ) -> asyncio.Future[tuple[SessionInfo, ...]]:
         """See ``ConversationStore``."""
-        return await self._reader.run(self._with_options(list_sessions, user_id, limit, after))
+        return self._reader.run(self._with_options(list_sessions, user_id, limit, after))
 
-    async def take_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+    def take_turn(
+        self, conversation: ConversationId, *, token: str, ttl_seconds: float, last_turns: int = 0
+    ) -> asyncio.Future[Window | None]:
         """See ``ConversationStore``."""
-        return await self._writer.run(self._at_once(take_turn, conversation, token, ttl_seconds))
+        return self._writer.run(self._with_options(_take_turn, conversation, token, ttl_seconds, last_turns))
 
-    async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
+    def keep_turn(
+        self, conversation: ConversationId, *, token: str, ttl_seconds: float
+    ) -> asyncio.Future[bool]:
         """See ``ConversationStore``."""
-        keep = partial(take_turn, anew=False)
-        return await self._writer.run(self._at_once(keep, conversation, token, ttl_seconds))
+        return self._writer.run(self._at_once(keep_turn, conversation, token, ttl_seconds))
 
-    async def give_turn(self, conversation: ConversationId, *, token: str) -> None:
+    def give_turn(self, conversation: ConversationId, *, token: str) -> asyncio.Future[None]:
         """See ``ConversationStore``."""
-        await self._writer.run(partial(give_turn, conversation=conversation, token=token))
+        return self._writer.run(partial(give_turn, conversation=conversation, token=token))
 
-    async def claim(
+    def claim(
         self,
         key: IdempotencyKey,
         *,
@@ -169,9 +188,9 @@ class SqliteStore:
         turn_id: str,
         ttl_seconds: float,
         running_ttl_seconds: float,
-    ) -> Claim:
+    ) -> asyncio.Future[Claim]:
         """See ``ConversationStore``."""
-        return await self._writer.run(
+        return self._writer.run(
             self._at_once(
                 claim,
                 key,
@@ -182,13 +201,15 @@ class SqliteStore:
             )
         )
 
-    async def finish(self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float) -> bool:
+    def finish(
+        self, key: IdempotencyKey, *, turn_id: str, response: bytes, ttl_seconds: float
+    ) -> asyncio.Future[bool]:
         """See ``ConversationStore``."""
-        return await self._writer.run(self._at_once(finish, key, turn_id, response, ttl_seconds))
+        return self._writer.run(self._at_once(finish, key, turn_id, response, ttl_seconds))
 
-    async def abandon(self, key: IdempotencyKey, *, turn_id: str) -> None:
+    def abandon(self, key: IdempotencyKey, *, turn_id: str) -> asyncio.Future[None]:
         """See ``ConversationStore``."""
-        await self._writer.run(partial(abandon, key=key, turn_id=turn_id))
+        return self._writer.run(partial(abandon, key=key, turn_id=turn_id))
 
     def _at_once(
         self, statement: Callable[..., _T], *arguments: object, **more: object
@@ -201,6 +222,51 @@ class SqliteStore:
         self, statement: Callable[..., _T], *arguments: object
     ) -> Callable[[apsw.Connection], _T]:
         return self._at_once(statement, *arguments, options=self._options)
+
+
+def _forget(connection: apsw.Connection, now_epoch_seconds: float) -> None:
+    """Drop what expired, twice as much as can have come since the last time."""
+    limit = _FORGOTTEN_PER_COMMIT * _COMMITS_BETWEEN_FORGETTING
+    forget_conversations(connection, limit, now_epoch_seconds=now_epoch_seconds)
+    forget_leases(connection, limit, now_epoch_seconds=now_epoch_seconds)
+
+
+def _commit(
+    connection: apsw.Connection,
+    conversation: ConversationId,
+    turn: Turn,
+    base_seq: int,
+    *,
+    token: str | None,
+    forgets: bool,
+    options: StoreOptions,
+    now_epoch_seconds: float,
+) -> StoredTurn:
+    if forgets:
+        _forget(connection, now_epoch_seconds)
+    stored = append_turn(
+        connection, conversation, turn, base_seq, options=options, now_epoch_seconds=now_epoch_seconds
+    )
+    if token is not None:
+        give_turn(connection, conversation, token)
+    return stored
+
+
+def _take_turn(
+    connection: apsw.Connection,
+    conversation: ConversationId,
+    token: str,
+    ttl_seconds: float,
+    last_turns: int,
+    *,
+    options: StoreOptions,
+    now_epoch_seconds: float,
+) -> Window | None:
+    if not take_turn(connection, conversation, token, ttl_seconds, now_epoch_seconds=now_epoch_seconds):
+        return None
+    return read_window(
+        connection, conversation, last_turns, options=options, now_epoch_seconds=now_epoch_seconds
+    )
 
 
 def _erase(

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 _FORGOTTEN_PER_ADDITION = 2
 """Above one, so that what expired goes faster than new records come."""
 
-FIND_LEASE = """
-    SELECT token FROM turn_leases
-    WHERE user_id = ? AND session_id = ? AND expires_at_epoch_seconds > ?"""
-PUT_LEASE = """
-    INSERT OR REPLACE INTO turn_leases (user_id, session_id, token, expires_at_epoch_seconds)
-    VALUES (?, ?, ?, ?)"""
+TAKE_LEASE = """
+    INSERT INTO turn_leases (user_id, session_id, token, expires_at_epoch_seconds) VALUES (?, ?, ?, ?)
+    ON CONFLICT (user_id, session_id) DO UPDATE
+    SET token = excluded.token, expires_at_epoch_seconds = excluded.expires_at_epoch_seconds
+    WHERE token = excluded.token OR expires_at_epoch_seconds <= ?"""
+KEEP_LEASE = """
+    UPDATE turn_leases SET expires_at_epoch_seconds = ?
+    WHERE user_id = ? AND session_id = ? AND token = ? AND expires_at_epoch_seconds > ?"""
 DROP_LEASE = "DELETE FROM turn_leases WHERE user_id = ? AND session_id = ? AND token = ?"
 ERASE_LEASE = "DELETE FROM turn_leases WHERE user_id = ? AND session_id = ?"
 ERASE_LEASES = "DELETE FROM turn_leases WHERE user_id = ?"
@@ -55,16 +57,32 @@ def take_turn(
     ttl_seconds: float,
     *,
     now_epoch_seconds: float,
-    anew: bool = True,
 ) -> bool:
-    """See ``ConversationStore.take_turn``; not ``anew`` is ``keep_turn``."""
-    ids = (to_cell(conversation.user_id), to_cell(conversation.session_id))
-    held = [from_cell(cell) for (cell,) in rows_of(connection, FIND_LEASE, (*ids, now_epoch_seconds))]
-    if held != [token] and (held or not anew):
-        return False
-    connection.execute(FORGET_LEASES, (now_epoch_seconds, _FORGOTTEN_PER_ADDITION))
-    connection.execute(PUT_LEASE, (*ids, to_cell(token), now_epoch_seconds + ttl_seconds))
-    return True
+    """Whether ``token`` has the lease now; see ``ConversationStore.take_turn``."""
+    until = now_epoch_seconds + ttl_seconds
+    cells = (to_cell(conversation.user_id), to_cell(conversation.session_id), to_cell(token), until)
+    connection.execute(TAKE_LEASE, (*cells, now_epoch_seconds))
+    return connection.changes() > 0
+
+
+def forget_leases(connection: apsw.Connection, limit: int, *, now_epoch_seconds: float) -> None:
+    """Drop leases that expired because their process died, at most ``limit``."""
+    connection.execute(FORGET_LEASES, (now_epoch_seconds, limit))
+
+
+def keep_turn(
+    connection: apsw.Connection,
+    conversation: ConversationId,
+    token: str,
+    ttl_seconds: float,
+    *,
+    now_epoch_seconds: float,
+) -> bool:
+    """See ``ConversationStore.keep_turn``."""
+    cells = (to_cell(conversation.user_id), to_cell(conversation.session_id), to_cell(token))
+    until = now_epoch_seconds + ttl_seconds
+    connection.execute(KEEP_LEASE, (until, *cells, now_epoch_seconds))
+    return connection.changes() > 0
 
 
 def give_turn(connection: apsw.Connection, conversation: ConversationId, token: str) -> None:

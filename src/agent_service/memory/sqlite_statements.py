@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from agent_service.core.messages import ConversationId
     from agent_service.memory.base import StoreOptions
 
-_FORGOTTEN_PER_COMMIT = 2
-"""Above one, so that expired conversations go faster than commits can bring new ones."""
-
 FIND_CONVERSATION = """
     SELECT id, first_seq, last_seq, expires_at_epoch_seconds FROM conversations
     WHERE user_id = ? AND session_id = ?"""
@@ -109,9 +106,7 @@ def append_turn(
     options: StoreOptions,
     now_epoch_seconds: float,
 ) -> StoredTurn:
-    """See ``ConversationStore.commit``. Also forgets a few conversations that expired."""
-    for (row_id,) in rows_of(connection, FIND_EXPIRED, (now_epoch_seconds, _FORGOTTEN_PER_COMMIT)):
-        _drop(connection, row_id)
+    """See ``ConversationStore.commit``."""
     expires_at = now_epoch_seconds + options.ttl_seconds
     head = _find(connection, conversation, now_epoch_seconds)
     if head is None:
@@ -123,6 +118,12 @@ def append_turn(
     connection.execute(ADD_TURN, _to_row(head.row_id, stored))
     _move(connection, head, options.max_turns, expires_at)
     return stored
+
+
+def forget_conversations(connection: apsw.Connection, limit: int, *, now_epoch_seconds: float) -> None:
+    """Drop conversations that expired, at most ``limit``, the oldest first."""
+    for (row_id,) in rows_of(connection, FIND_EXPIRED, (now_epoch_seconds, limit)):
+        _drop(connection, row_id)
 
 
 def list_sessions(

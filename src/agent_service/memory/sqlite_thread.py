@@ -65,6 +65,7 @@ class SqliteThread:
         self._begin = begin
         self._max_queued = max_queued
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._unsent: list[_Work] = []
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
         self._accepting = False
@@ -86,31 +87,41 @@ class SqliteThread:
         await opened
         self._accepting = True
 
-    async def run(self, function: Callable[[apsw.Connection], _T]) -> _T:
-        """Return what ``function`` returns, once its transaction is committed.
+    def run(self, function: Callable[[apsw.Connection], _T]) -> asyncio.Future[_T]:
+        """What ``function`` returns, once its transaction is committed.
 
-        A caller that is cancelled leaves its work behind; it is done all the same.
+        A caller that is cancelled leaves its work behind; it is done all the same. When a function of its
+        group fails, it may be called a second time, after what it wrote was taken back.
 
-        Raises:
+        The future raises:
             MemoryUnavailableError: the function or its transaction failed (the cause says how), too
                 much waits already, or the thread is closed.
         """
-        if not self._accepting:
-            raise unavailable("The conversation store is closed.")
-        if self._queue.qsize() >= self._max_queued:
-            raise unavailable("The conversation store is overloaded.")
         future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Work(function, future))
-        return await future
+        if not self._accepting:
+            future.set_exception(unavailable("The conversation store is closed."))
+        elif self._queue.qsize() + len(self._unsent) >= self._max_queued:
+            future.set_exception(unavailable("The conversation store is overloaded."))
+        else:
+            if not self._unsent:  # what comes in one turn of the loop wakes the thread once
+                future.get_loop().call_soon(self._send)
+            self._unsent.append(_Work(function, future))
+        return future
 
     async def close(self) -> None:
         """Finish what was accepted, then end the thread. Safe to call twice, or before start."""
         if self._thread is None or self._ended is None:
             return
         self._accepting = False
+        self._send()
         self._queue.put(None)
         await asyncio.shield(self._ended)
         self._thread.join()
+
+    def _send(self) -> None:
+        for work in self._unsent:
+            self._queue.put(work)
+        self._unsent.clear()
 
     def _main(self, opened: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
         loop = opened.get_loop()
@@ -148,7 +159,7 @@ class SqliteThread:
         try:
             try:
                 connection.execute(self._begin)
-                outcomes = [_attempt(connection, work) for work in group]
+                outcomes = _attempt_all(connection, group)
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
@@ -158,13 +169,25 @@ class SqliteThread:
         return outcomes
 
 
+def _attempt_all(connection: apsw.Connection, group: Sequence[_Work]) -> Sequence[object]:
+    """Run all of it as one; when a part fails, once more, each part as one of its own."""
+    connection.execute("SAVEPOINT work")
+    try:
+        return [work.function(connection) for work in group]
+    except Exception:
+        if not connection.in_transaction:  # SQLite itself gave the whole transaction up: disk full, I/O error
+            raise
+        connection.execute("ROLLBACK TO work")
+    return [_attempt(connection, work) for work in group]
+
+
 def _attempt(connection: apsw.Connection, work: _Work) -> object:
     """Run one piece of work; what it wrote is taken back when it fails, the rest of the group stays."""
     connection.execute("SAVEPOINT work")
     try:
         outcome = work.function(connection)
     except Exception as error:
-        if not connection.in_transaction:  # SQLite itself gave the whole transaction up: disk full, I/O error
+        if not connection.in_transaction:
             raise
         connection.execute("ROLLBACK TO work")
         outcome = _Failure(error)

@@ -7,7 +7,7 @@ import copy
 import functools
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import dspy
 from pydantic import PrivateAttr
@@ -27,6 +27,24 @@ _MAX_MESSAGE_CHARS = 500
 _ENDS_OF_PROCESS = (SystemExit, KeyboardInterrupt)
 """What asyncio raises out of the event loop, which would be the end of the whole service."""
 _PATH = re.compile(r"file:/+[\w.\-/]+|(?<![\w/:.])(?:/|[A-Za-z]:\\)[\w.\-]+(?:[/\\][\w.\-]+)+")
+
+
+class Callee(Protocol):
+    """What the seam calls: a ``dspy.Tool``, or what stands for one."""
+
+    @property
+    def name(self) -> str | None:
+        """The tool's name."""
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The tool's function."""
+
+    async def acall(self, **arguments: Any) -> Any:
+        """Check the arguments and call the function."""
+
+    def __call__(self, **arguments: Any) -> Any:
+        """The same for synchronous code."""
 
 
 class ToolSeam:
@@ -50,7 +68,7 @@ class ToolSeam:
         """
         return SeamTool(tool.stock if isinstance(tool, SeamTool) else tool, self, observing=observing)
 
-    async def acall(self, tool: dspy.Tool, arguments: dict[str, Any]) -> Any:
+    async def acall(self, tool: Callee, arguments: dict[str, Any]) -> Any:
         """Call ``tool`` for the current run, from whatever loop.
 
         Raises:
@@ -66,7 +84,7 @@ class ToolSeam:
         home = asyncio.get_running_loop()
         return await self._bridge.wait_from_another_loop(self._acall(run, tool, arguments, home=home))
 
-    def call(self, tool: dspy.Tool, arguments: dict[str, Any]) -> Any:
+    def call(self, tool: Callee, arguments: dict[str, Any]) -> Any:
         """The same for synchronous code: from a thread by way of the loop, on the loop itself in place."""
         run = current_run()
         if run is None:
@@ -77,7 +95,7 @@ class ToolSeam:
             return tool(**arguments)
 
     async def _acall(
-        self, run: Run, tool: dspy.Tool, arguments: dict[str, Any], *, home: asyncio.AbstractEventLoop | None
+        self, run: Run, tool: Callee, arguments: dict[str, Any], *, home: asyncio.AbstractEventLoop | None
     ) -> Any:
         """On the service's loop, where a stop reaches it; ``home`` is the caller's if that is another."""
         with _Step(run, tool.name or "tool") as step:
@@ -103,6 +121,8 @@ class SeamTool(dspy.Tool):
     _stock: dspy.Tool = PrivateAttr()
     _seam: ToolSeam = PrivateAttr()
     _observing: bool = PrivateAttr()
+    _make_callee: Callable[[dspy.Tool], Callee] | None = PrivateAttr(default=None)
+    _callee: Any = PrivateAttr()
 
     def __init__(self, tool: dspy.Tool, seam: ToolSeam, *, observing: bool) -> None:
         super().__init__(
@@ -114,7 +134,7 @@ class SeamTool(dspy.Tool):
             arg_desc=tool.arg_desc,
         )
         self.has_kwargs = tool.has_kwargs
-        self._stock = tool
+        self._stock = self._callee = tool
         self._seam = seam
         self._observing = observing
 
@@ -126,10 +146,19 @@ class SeamTool(dspy.Tool):
         """The tool as it was."""
         return self._stock
 
+    @property
+    def is_observing(self) -> bool:
+        """Whether its failures are observations for the agent."""
+        return self._observing
+
+    def call_by(self, make_callee: Callable[[dspy.Tool], Callee]) -> None:
+        """Have the seam call what ``make_callee`` makes of the stock tool, from now on and in copies."""
+        self._make_callee, self._callee = make_callee, make_callee(self._stock)
+
     def __call__(self, **kwargs: Any) -> Any:
         """Call the tool from synchronous code."""
         try:
-            return self._seam.call(self._stock, kwargs)
+            return self._seam.call(self._callee, kwargs)
         except Exception as error:
             if not self._observing:
                 raise
@@ -138,14 +167,17 @@ class SeamTool(dspy.Tool):
     async def acall(self, **kwargs: Any) -> Any:
         """Call the tool from asynchronous code."""
         try:
-            return await self._seam.acall(self._stock, kwargs)
+            return await self._seam.acall(self._callee, kwargs)
         except Exception as error:
             if not self._observing:
                 raise
             return observation(self.name, error)
 
     def __deepcopy__(self, memo: Any = None) -> SeamTool:
-        return SeamTool(copy.deepcopy(self._stock, memo), self._seam, observing=self._observing)
+        copied = SeamTool(copy.deepcopy(self._stock, memo), self._seam, observing=self._observing)
+        if self._make_callee is not None:
+            copied.call_by(self._make_callee)
+        return copied
 
 
 class _Step:
@@ -208,7 +240,7 @@ def _named(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     )
 
 
-def _in_thread(tool: dspy.Tool, arguments: dict[str, Any]) -> Any:
+def _in_thread(tool: Callee, arguments: dict[str, Any]) -> Any:
     """What only turns out to be async when it is called gets a loop of its own in the thread."""
     with dspy.context(allow_tool_async_sync_conversion=True):
         return tool(**arguments)

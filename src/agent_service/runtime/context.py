@@ -33,6 +33,8 @@ def within_budget(turns: Sequence[Turn], budget_tokens: int) -> tuple[Turn, ...]
     """
     budget_chars = max(budget_tokens, LEAST_BUDGET_TOKENS) * _CHARS_PER_TOKEN
     sizes = [len(turn.question) + len(turn.answer) for turn in turns]
+    if sum(sizes) <= budget_chars:
+        return tuple(turns)
     older_chars = accumulate(sizes, initial=0)
     shown: list[Turn] = []
     for turn, size, older in reversed(list(zip(turns, sizes, older_chars, strict=False))):

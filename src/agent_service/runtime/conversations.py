@@ -51,7 +51,7 @@ class Conversations:
         """At most ``limit`` of a user's conversations, those behind ``after``."""
         return await self._store.sessions(user_id, limit=limit, after=after)
 
-    async def _settled(self, commits: set[asyncio.Task[Any]]) -> None:
+    async def _settled(self, commits: set[asyncio.Future[Any]]) -> None:
         """Wait for turns that are being stored: one that came after the erasure would undo it."""
         if not commits:
             return

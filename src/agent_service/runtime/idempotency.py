@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from agent_service.core.errors import (
     MemoryUnavailableError,
     ServiceError,
 )
+from agent_service.core.identity import new_id
 from agent_service.core.messages import Answer, Usage
 from agent_service.memory.base import IdempotencyKey
 from agent_service.runtime.answer_record import read_answer, written_answer
@@ -90,7 +90,7 @@ class IdempotentAnswering:
         if query.idempotency_key is None:
             return await self._answering.answer(query)
         key = IdempotencyKey(query.conversation.user_id, query.idempotency_key)
-        claimant = str(uuid.uuid4())
+        claimant = new_id()
         claim = await self._claim(key, query, claimant, self._options.running_ttl_seconds)
         if claim.fingerprint != fingerprint_of(query):
             raise _other_query()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from agent_service.core.messages import ConversationId
     from agent_service.core.run import Run
 
+    Commits = set[asyncio.Future[Any]]
+
 
 class InFlight:
     """Runs by what they have: a caller who waits, a slot, a turn on its way to the store.
@@ -24,7 +26,7 @@ class InFlight:
     def __init__(self) -> None:
         self.waited_for: set[Run] = set()
         self._holding: dict[Run, ConversationId] = {}
-        self._commits: dict[asyncio.Task[Any], ConversationId] = {}
+        self._commits: dict[asyncio.Future[Any], ConversationId] = {}
         self._erasures: list[tuple[str, str | None]] = []
 
     def __repr__(self) -> str:
@@ -45,13 +47,13 @@ class InFlight:
         """``run`` has no slot any more."""
         self._holding.pop(run, None)
 
-    def commits(self, commit: asyncio.Task[Any], conversation: ConversationId) -> None:
+    def commits(self, commit: asyncio.Future[Any], conversation: ConversationId) -> None:
         """``commit`` stores a turn of ``conversation``."""
         self._commits[commit] = conversation
         commit.add_done_callback(self._commits.pop)
 
     @contextmanager
-    def erasing(self, user_id: str, session_id: str | None) -> Iterator[set[asyncio.Task[Any]]]:
+    def erasing(self, user_id: str, session_id: str | None) -> Iterator[Commits]:
         """Within, no query comes to know the user's conversation, or any of the user's without a session.
 
         Runs that may know it are stopped; those that cannot be stopped any more are being stored: their

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agent_service.core.clock import Clock, Deadline, wait_at_most
+from agent_service.core.clock import Clock, Deadline, first_of, wait_at_most
 from agent_service.core.errors import (
     InternalError,
     MemoryUnavailableError,
-    PreconditionFailedError,
     ServiceError,
     ShuttingDownError,
 )
+from agent_service.core.identity import new_id
 from agent_service.core.messages import Answer, Query, Turn
 from agent_service.core.observer import RunStarted
 from agent_service.core.run import Run, RunLimits, RunStoppedError, StopReason
@@ -24,6 +23,7 @@ from agent_service.runtime.answer_text import as_text
 from agent_service.runtime.context import within_budget
 from agent_service.runtime.in_flight import InFlight
 from agent_service.runtime.owned_tasks import OwnedTasks
+from agent_service.runtime.recall import recalled
 from agent_service.runtime.record import Record
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from agent_service.core.pool import Lease, Pool
     from agent_service.memory.base import ConversationStore
     from agent_service.programs.base import Program, ProgramReply
+    from agent_service.runtime.in_flight import Commits
     from agent_service.runtime.turns import HeldTurn, TurnKeeper
 
 _DRAIN_RETRY_AFTER_SECONDS = 1.0
@@ -153,7 +154,7 @@ class Runner:
         for run in list(self._in_flight.waited_for):
             run.stop(StopReason.SHUTDOWN)
 
-    def erasing(self, user_id: str, session_id: str | None) -> AbstractContextManager[set[asyncio.Task[Any]]]:
+    def erasing(self, user_id: str, session_id: str | None) -> AbstractContextManager[Commits]:
         """Within, the user's queries are kept from the conversation; see ``InFlight.erasing``."""
         return self._in_flight.erasing(user_id, session_id)
 
@@ -183,12 +184,20 @@ class Runner:
         """The work itself, in a task of the service's own: it ends when the work ends, whoever listens."""
         self._observer.observe(RunStarted(run.request_id, self._program.spec.name))
         with run.stopped_at_deadline():
-            async with self._turns.hold(query.conversation, run) as held:
+            last_turns = self._options.context_turns
+            async with self._turns.hold(query.conversation, run, last_turns=last_turns) as held:
                 return await self._take_turn(query, run, record, held)
 
     async def _take_turn(self, query: Query, run: Run, record: Record, held: HeldTurn) -> Answer:
         """Remember, run, remember; nobody else is about to in this conversation."""
-        window = await self._remember(query, run)
+        window = await recalled(
+            self._store,
+            query,
+            run,
+            held,
+            last_turns=self._options.context_turns,
+            may_degrade=self._options.degrade_without_memory,
+        )
         seen = window or Window()
         turns = within_budget([stored.turn for stored in seen.turns], self._options.context_tokens)
         record.program_begins()
@@ -214,26 +223,9 @@ class Runner:
             degraded=() if window is not None else ("memory",),
         )
 
-    async def _remember(self, query: Query, run: Run) -> Window | None:
-        """The conversation as the program may see it; None when it cannot be read and need not be.
-
-        Raises:
-            PreconditionFailedError: it is not as the caller expects.
-        """
-        try:
-            with run.interruptible():
-                window = await self._store.read(query.conversation, last_turns=self._options.context_turns)
-        except MemoryUnavailableError:
-            if self._options.degrade_without_memory and query.expected_seq is None:
-                return None
-            raise
-        if query.expected_seq not in {None, window.last_seq}:
-            raise PreconditionFailedError(f"The conversation's last turn has seq {window.last_seq}.")
-        return window
-
     def _turn(self, query: Query, reply: ProgramReply) -> Turn:
         return Turn(
-            turn_id=query.turn_id or str(uuid.uuid4()),
+            turn_id=query.turn_id or new_id(),
             question=query.question,
             answer=as_text(reply.outputs[self._program.spec.answer_output]),
             at_epoch_seconds=self._clock.wall(),
@@ -249,8 +241,9 @@ class Runner:
         A turn that is there already, under the same id, comes back as it was. A commit that takes longer
         goes on and keeps the slot, so that commits cannot pile up.
         """
-        storing = self._store.commit(query.conversation, turn, base_seq=base_seq)
-        commit: asyncio.Task[Any] = self._working.begin(storing)
+        token = held.token if held.window is not None else None
+        storing = self._store.commit(query.conversation, turn, base_seq=base_seq, token=token)
+        commit: asyncio.Future[Any] = self._working.begin(storing)
         self._in_flight.commits(commit, query.conversation)
         run.hold_for(commit)
         held.hold_for(commit)
@@ -279,10 +272,9 @@ class Runner:
         lease.release()
 
 
-async def _outcome(work: asyncio.Task[Answer], run: Run) -> Answer:
+async def _outcome(work: asyncio.Future[Answer], run: Run) -> Answer:
     """The answer, or the stop's error at once: a caller does not wait for work that lingers."""
-    first: set[asyncio.Future[Any]] = {work, run.when_stopped()}
-    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    await first_of(work, run.when_stopped())
     answered = work.done() and not work.cancelled() and work.exception() is None
     stopped = run.stopped_error()
     if stopped is not None and not answered:

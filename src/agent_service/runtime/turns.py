@@ -8,24 +8,24 @@ although another came between is stored all the same and tells so by its ``base_
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent_service.core.clock import wait_at_most
+from agent_service.core.clock import sleep, wait_at_most
 from agent_service.core.errors import ConflictError, MemoryUnavailableError
+from agent_service.core.identity import new_id
 from agent_service.core.run import StepTimeoutError
 from agent_service.runtime.owned_tasks import OwnedTasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from agent_service.core.clock import Clock
+    from agent_service.core.clock import Clock, Timer
     from agent_service.core.messages import ConversationId
     from agent_service.core.run import Run
-    from agent_service.memory.base import ConversationStore
+    from agent_service.memory.base import ConversationStore, Window
 
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.1
@@ -53,21 +53,35 @@ class TurnOptions:
 
 
 class HeldTurn:
-    """What one question has of its conversation: a place in the line, and the lease once it is the head."""
+    """What one question has of its conversation: a place in the line, and the lease once it is the head.
+
+    Attributes:
+        token: what holds the lease.
+        window: the conversation as it was when the lease was taken; None without a lease.
+        failure: why the store gave no lease; None when it did, or was not asked.
+    """
 
     def __init__(self, conversation: ConversationId) -> None:
         self.conversation = conversation
-        self.token = str(uuid.uuid4())
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.work: list[asyncio.Future[Any]] = []
+        self.token = new_id()
+        self.window: Window | None = None
+        self.failure: MemoryUnavailableError | None = None
+        self.is_asked_for = False
         self.commits: list[asyncio.Future[Any]] = []
 
     def __repr__(self) -> str:
-        return f"<HeldTurn {'over' if self.over.done() else 'held or waited for'}>"
+        return f"<HeldTurn {'with' if self.window else 'without'} a lease>"
 
     def hold_for(self, commit: asyncio.Future[Any]) -> None:
-        """The turn is not over before ``commit`` is done."""
+        """The turn is not over before ``commit`` is done, which gives the lease of ``token`` back."""
         self.commits.append(commit)
+
+    @property
+    def is_given_back(self) -> bool:
+        """Whether a commit has given the lease back."""
+        return any(
+            commit.done() and not commit.cancelled() and commit.exception() is None for commit in self.commits
+        )
 
 
 class TurnKeeper:
@@ -85,16 +99,21 @@ class TurnKeeper:
         self._options = options
         self._lines = _Lines()
         self._tasks = OwnedTasks()
+        self._leased: set[HeldTurn] = set()
+        self._renewal: Timer | None = None
 
     def __repr__(self) -> str:
         return f"<TurnKeeper {self._options.policy}, {self._lines!r}, {self._tasks!r}>"
 
     @asynccontextmanager
-    async def hold(self, conversation: ConversationId, run: Run) -> AsyncIterator[HeldTurn]:
+    async def hold(
+        self, conversation: ConversationId, run: Run, *, last_turns: int = 0
+    ) -> AsyncIterator[HeldTurn]:
         """Within, nobody else who asks here answers in ``conversation``, unless the policy is ``parallel``.
 
-        The turn is given back in a task of the keeper's own, which is waited for until the run's deadline:
-        who asks next, elsewhere perhaps, finds it free. A store that fails gives no lease and stops nobody.
+        With the lease comes the conversation's ``window``. A turn that no commit has given back is given
+        back in a task of the keeper's own, which is waited for until the run's deadline: who asks next,
+        elsewhere perhaps, finds it free. A store that fails gives no lease and stops nobody.
 
         Raises:
             ConflictError: another question is being answered, for ``wait_seconds`` or, with ``reject``, now.
@@ -106,75 +125,96 @@ class TurnKeeper:
             return
         place = self._lines.join(conversation)
         try:
-            await self._enter(turn, place, run)
+            await self._enter(turn, place, run, last_turns)
             yield turn
         finally:
-            ending = self._tasks.begin(self._end(turn, place))
-            remaining_seconds = run.deadline.remaining_seconds()
-            if remaining_seconds and all(commit.done() for commit in turn.commits):
-                await wait_at_most(self._clock, remaining_seconds, ending)
+            if turn.is_given_back:
+                self._leave(turn, place)
+            else:
+                ending = self._tasks.begin(self._end(turn, place))
+                remaining_seconds = run.deadline.remaining_seconds()
+                if remaining_seconds and all(commit.done() for commit in turn.commits):
+                    await wait_at_most(self._clock, remaining_seconds, ending)
 
     async def done(self) -> None:
         """Return when every turn is given back."""
         await self._tasks.done()
 
-    async def _enter(self, turn: HeldTurn, place: asyncio.Future[None], run: Run) -> None:
+    async def _enter(self, turn: HeldTurn, place: asyncio.Future[None], run: Run, last_turns: int) -> None:
         if self._options.policy == "reject" and not place.done():
             raise _busy()
         try:
             with run.interruptible(self._options.wait_seconds):
                 await place
-                taking = self._tasks.begin(self._take(turn))
-                turn.work.append(taking)
-                if not await asyncio.shield(taking):
+                if not await self._take(turn, last_turns):
                     raise _busy()
         except StepTimeoutError:
             raise _busy() from None
-        turn.work.append(self._tasks.begin(self._renew(turn)))
+        self._leased.add(turn)
+        self._plan_renewal()
 
-    async def _take(self, turn: HeldTurn) -> bool:
-        """Ask for the lease until it is there or no longer wanted; whether to go on."""
+    async def _take(self, turn: HeldTurn, last_turns: int) -> bool:
+        """Ask for the lease until it is there; whether to go on."""
         pause_seconds = _FIRST_PAUSE_SECONDS
-        while not await self._is_free_for(turn):
+        turn.is_asked_for = True
+        while not await self._is_free_for(turn, last_turns):
             if self._options.policy == "reject":
                 return False
-            if await wait_at_most(self._clock, pause_seconds, turn.over):
-                return False
+            await sleep(self._clock, pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
         return True
 
-    async def _is_free_for(self, turn: HeldTurn) -> bool:
+    async def _is_free_for(self, turn: HeldTurn, last_turns: int) -> bool:
         try:
-            return await self._store.take_turn(
-                turn.conversation, token=turn.token, ttl_seconds=self._options.lease_seconds
+            turn.window = await self._store.take_turn(
+                turn.conversation,
+                token=turn.token,
+                ttl_seconds=self._options.lease_seconds,
+                last_turns=last_turns,
             )
-        except MemoryUnavailableError:
-            return True  # what a question does without its memory is decided where the memory is read
+        except MemoryUnavailableError as failure:
+            turn.failure = failure  # what a question does without its memory is not decided here
+            return True
+        return turn.window is not None
+
+    def _plan_renewal(self) -> None:
+        """One timer renews all leases, so that a question that is answered soon costs none."""
+        if self._renewal is None and self._leased:
+            self._renewal = self._clock.call_later(self._options.lease_seconds / 3, self._renew_all)
+
+    def _renew_all(self) -> None:
+        self._renewal = None
+        for turn in self._leased:
+            self._tasks.begin(self._renew(turn))
+        self._plan_renewal()
 
     async def _renew(self, turn: HeldTurn) -> None:
-        """Prolong the lease until the turn is over; one that is lost is not fought for."""
-        kept = True
-        while kept and not await wait_at_most(self._clock, self._options.lease_seconds / 3, turn.over):
-            try:
-                kept = await self._store.keep_turn(
-                    turn.conversation, token=turn.token, ttl_seconds=self._options.lease_seconds
-                )
-            except MemoryUnavailableError:
-                continue  # the lease lives for two more tries
+        """Prolong the lease once; one that is lost is not fought for, one that fails has two more tries."""
+        with suppress(MemoryUnavailableError):
+            if not await self._store.keep_turn(
+                turn.conversation, token=turn.token, ttl_seconds=self._options.lease_seconds
+            ):
+                self._leased.discard(turn)
 
     async def _end(self, turn: HeldTurn, place: asyncio.Future[None]) -> None:
         """Give the lease back, also one of which it is not known whether it was given; the next may come."""
         try:
             if turn.commits:
                 await asyncio.wait(turn.commits)
-            turn.over.set_result(None)
-            if turn.work:
-                await asyncio.wait(turn.work)
+            if turn.is_asked_for and not turn.is_given_back:
                 await self._store.give_turn(turn.conversation, token=turn.token)
         except MemoryUnavailableError:
             return  # the store told its observer, and the lease ends by itself
         finally:
-            self._lines.leave(turn.conversation, place)
+            self._leave(turn, place)
+
+    def _leave(self, turn: HeldTurn, place: asyncio.Future[None]) -> None:
+        """The next may come."""
+        self._lines.leave(turn.conversation, place)
+        self._leased.discard(turn)
+        if not self._leased and self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
 
 
 class _Lines:

@@ -1,16 +1,21 @@
-"""Runs the service: the process, its signals and its connections."""
+"""Runs the service: the processes, their signals and their connections."""
 
 from __future__ import annotations
 
+import gc
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent_service.server.process import ProcessOptions, serve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_service.config import Settings
+    from agent_service.core.siblings import Siblings
     from agent_service.server.process import Service
 
-__all__ = ["run"]
+__all__ = ["run", "run_workers"]
 
 
 def run(settings: Settings) -> int:
@@ -21,13 +26,46 @@ def run(settings: Settings) -> int:
     """
 
     def build() -> Service:
+        gc.disable()  # imports make hardly any garbage; once started, the service enables it again
         from agent_service import bootstrap  # noqa: PLC0415 - takes seconds, which a port in use should not
 
         return bootstrap.build(settings)
 
-    return serve(
-        build,
+    return serve(build, host=settings.server_host, port=settings.server_port, options=_options(settings))
+
+
+def run_workers(settings: Settings, *, load: Callable[[], Settings]) -> int:
+    """Serve with ``settings.server_workers`` processes until SIGTERM or SIGINT; returns the exit status.
+
+    SIGHUP replaces them one after the other. Each worker has the settings that ``load`` returns in it; host,
+    port, the number of workers and the grace stay those of ``settings``. ``load`` must be picklable.
+
+    0 after a stop that was asked for, 1 when the workers could not be kept up; the log says why.
+    """
+    from agent_service.server.workers import supervise  # noqa: PLC0415 - a single process needs none of it
+    from agent_service.server.workers.roster import RosterOptions  # noqa: PLC0415 - the same
+
+    return supervise(
+        partial(_build_worker, load),
+        prepare=partial(_prepare, settings),
         host=settings.server_host,
         port=settings.server_port,
-        options=ProcessOptions(grace_seconds=settings.shutdown_grace_secs),
+        options=_options(settings),
+        roster=RosterOptions(settings.server_workers),
     )
+
+
+def _options(settings: Settings) -> ProcessOptions:
+    return ProcessOptions(grace_seconds=settings.shutdown_grace_secs)
+
+
+def _prepare(settings: Settings) -> None:
+    from agent_service import bootstrap  # noqa: PLC0415 - as above
+
+    bootstrap.prepare(settings)
+
+
+def _build_worker(load: Callable[[], Settings], siblings: Siblings) -> Service:
+    from agent_service import bootstrap  # noqa: PLC0415 - as above; after a spawn it is new here
+
+    return bootstrap.build(load(), siblings=siblings)

@@ -12,6 +12,7 @@ import uvicorn
 
 from agent_service.core.clock import SystemClock
 from agent_service.server.departing_app import DepartingApp
+from agent_service.server.exit_status import status_of
 from agent_service.server.fuse import leave_within
 from agent_service.server.guarded_protocol import GuardedProtocol, GuardOptions
 from agent_service.server.lifespan import Lifespan
@@ -40,6 +41,11 @@ FORCED_EXIT_SECONDS = 5.0
 
 EXIT_SECONDS = 2.0
 """From the end of all work to the end of the process, when threads are blocked."""
+
+HAND_OVER_SECONDS = 5.0
+"""For clients with an open connection to send what they are about to send, when others take over."""
+
+_LOOK_SECONDS = 0.05
 
 STOP_SECONDS = FINISH_SECONDS + CANCEL_SECONDS + 10.0
 """After the grace: for everything from the end of the drain to the end of the process."""
@@ -81,7 +87,8 @@ class Process:
 
     The first signal begins the drain: the listener stays open, so that probes and new queries get an honest
     503. When the drain is over, or at a second signal, connections are closed, requests still running are
-    cancelled and awaited, then the service is stopped.
+    cancelled and awaited, then the service is stopped. Where other processes take over, the drain begins
+    when nothing comes any more on the connections that were open.
 
     Args:
         service: what is served.
@@ -89,6 +96,7 @@ class Process:
         options: grace and guards.
         stop_requests: who says when to stop.
         leave_within: ends the process after so many seconds with a status, should all else hang.
+        announce: called when queries are welcome.
     """
 
     def __init__(
@@ -99,12 +107,14 @@ class Process:
         options: ProcessOptions,
         stop_requests: StopRequests,
         leave_within: Callable[[float, int], None],
+        announce: Callable[[], None],
     ) -> None:
         self._service = service
         self._listener = listener
         self._options = options
         self._stop_requests = stop_requests
         self._leave_within = leave_within
+        self._announce = announce
         self._app = DepartingApp(service.app)
         self._server = _Server(_uvicorn_config(self._app, options.guard))
 
@@ -159,13 +169,26 @@ class Process:
 
     async def _serve(self) -> None:
         serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
-        _log.info("listening on %s", url_of(self._listener))
+        self._announce()
         try:
             await _first_of(serving, self._stop_requests.asked)
+            if not self._stop_requests.urgent.is_set():
+                await self._hand_over(serving)
             if not serving.done():
                 await self._drain()
         finally:
             await self._end(serving)
+
+    async def _hand_over(self, serving: asyncio.Task[None]) -> None:
+        """Accept nobody; serve the clients that are here, each until its next answer."""
+        self._leave_within(HAND_OVER_SECONDS + self._options.grace_seconds + STOP_SECONDS, 0)
+        self._app.depart()
+        for accepting in self._server.servers:
+            accepting.close()
+        steps = int(HAND_OVER_SECONDS / _LOOK_SECONDS)
+        while steps and self._server.server_state.connections and not self._stop_requests.urgent.is_set():
+            steps -= 1
+            await _first_of(serving, self._stop_requests.urgent, timeout_seconds=_LOOK_SECONDS)
 
     async def _drain(self) -> None:
         grace_seconds = self._options.grace_seconds
@@ -201,39 +224,21 @@ class Process:
 
 
 def serve(build: Callable[[], Service], *, host: str, port: int, options: ProcessOptions) -> int:
-    """Build a service and serve it in this process; returns the exit status.
-
-    What our own errors say, with those that caused them, is for whoever starts the service and is logged as
-    one line; of any other error the traceback is logged too.
-    """
+    """Build a service and serve it in this process; returns the exit status."""
     exit_on_signal()
-    try:
+
+    def serving() -> None:
         with listen(host, port) as listener:
-            process = Process(
+            Process(
                 service=build(),
                 listener=listener,
                 options=options,
                 stop_requests=StopRequests(clock=SystemClock()),
                 leave_within=leave_within,
-            )
-            process.run()
-    except Exception as error:  # noqa: BLE001 - the end of the process: whatever it was, the log has it
-        if _is_ours(error):
-            _log.critical("%s", _with_causes(error))
-        else:
-            _log.exception("the service failed")
-        return 1
-    return 0
+                announce=lambda: _log.info("listening on %s", url_of(listener)),
+            ).run()
 
-
-def _is_ours(error: BaseException | None) -> bool:
-    return type(error).__module__.startswith("agent_service.")
-
-
-def _with_causes(error: BaseException) -> str:
-    """A part tells callers little and names paths and reasons in the cause, which is for operators."""
-    cause = error.__cause__
-    return f"{error} {_with_causes(cause)}" if cause is not None and _is_ours(cause) else str(error)
+    return status_of(serving)
 
 
 class _Server(uvicorn.Server):

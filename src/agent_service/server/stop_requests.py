@@ -22,19 +22,21 @@ class StopRequests:
     """The first SIGTERM or SIGINT asks to stop, any later one insists.
 
     Attributes:
-        asked: set by the first signal.
+        asked: set by the first signal, and when others take over.
+        urgent: set by the first signal: nobody takes over.
         insisted: set by a later one.
     """
 
     def __init__(self, *, clock: Clock) -> None:
         self.asked = asyncio.Event()
+        self.urgent = asyncio.Event()
         self.insisted = asyncio.Event()
         self._clock = clock
         self._asked_at_seconds = 0.0
 
     def __repr__(self) -> str:
         state = "insisted" if self.insisted.is_set() else "asked" if self.asked.is_set() else "quiet"
-        return f"<StopRequests {state}>"
+        return f"<{type(self).__name__} {state}>"
 
     def listen(self) -> None:
         """Hear signals on the running event loop, which must be the main thread's."""
@@ -45,11 +47,16 @@ class StopRequests:
     def hear(self) -> None:
         """One signal came."""
         now_seconds = self._clock.monotonic()
-        if not self.asked.is_set():
+        if not self.urgent.is_set():
             self._asked_at_seconds = now_seconds
+            self.urgent.set()
             self.asked.set()
         elif now_seconds - self._asked_at_seconds > ECHO_SECONDS:
             self.insisted.set()
+
+    def hand_over(self) -> None:
+        """Stop in favour of other processes that accept from the same socket: no client is to notice."""
+        self.asked.set()
 
 
 def exit_on_signal() -> None:

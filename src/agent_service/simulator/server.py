@@ -50,15 +50,18 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def serve(
+    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, reuse_port: bool = False
+) -> AsyncIterator[str]:
     """Serve ``app`` on the running loop; gives the base URL, ``http://host:port/v1``.
 
-    Port 0 takes a free one. Leaving the context breaks off what is still being answered.
+    Port 0 takes a free one; processes that all say ``reuse_port`` share one. Leaving the context breaks off
+    what is still being answered.
 
     Raises:
         OSError: when the address cannot be listened on.
     """
-    listener = socket.create_server((host, port), backlog=_BACKLOG)
+    listener = socket.create_server((host, port), backlog=_BACKLOG, reuse_port=reuse_port)
     # asyncio sets this itself only on sockets made with the protocol named; accepted ones inherit it.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(

@@ -8,15 +8,12 @@ for the terminal.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TextIO
-
-from structlog.dev import ConsoleRenderer, plain_traceback
-from structlog.processors import JSONRenderer
-from structlog.stdlib import ExtraAdder, ProcessorFormatter
 
 from agent_service.core.context import REQUEST_ID
 from agent_service.telemetry.redaction import (
@@ -28,18 +25,17 @@ from agent_service.telemetry.redaction import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
-
-    from structlog.typing import Processor
+    from collections.abc import Callable, Mapping
 
 FORMATS = ("json", "pretty")
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 _CHATTY = (*MODEL_LIBRARIES, "httpx", "httpcore", "urllib3", "asyncio")
-_COPIES = ("message", "asctime", "color_message")
-"""What other formatters, and uvicorn, leave behind on a record: the message once more."""
+_COPIES = ("message", "asctime", "color_message", "taskName")
+"""What other formatters, uvicorn and newer Pythons leave behind on a record."""
 
-_add_extra = ExtraAdder()
+_RECORDS_OWN = frozenset(vars(logging.makeLogRecord({}))).union(_COPIES)
+_encode = json.JSONEncoder(default=repr).encode
 _SELF_MADE = (*MODEL_LIBRARIES, "uvicorn", "uvicorn.error", "uvicorn.access")
 
 
@@ -50,10 +46,12 @@ class LogOptions:
     Attributes:
         format: ``json`` or ``pretty``.
         levels: lowest level by logger; the empty name is all others.
+        with_pid: whether a line says which process wrote it, as several do.
     """
 
     format: str = "json"
     levels: Mapping[str, str] = field(default_factory=lambda: {"": "info"})
+    with_pid: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -70,7 +68,7 @@ def configure_logging(options: LogOptions, *, stream: TextIO | None = None) -> N
     """
     out = stream or sys.stdout
     handler = logging.StreamHandler(out)
-    handler.setFormatter(_formatter(options.format, colors=out.isatty()))
+    handler.setFormatter(_formatter(options, colors=out.isatty()))
     logging.getLogger().handlers[:] = [handler]
     for name in _SELF_MADE:
         logging.getLogger(name).handlers.clear()
@@ -80,55 +78,56 @@ def configure_logging(options: LogOptions, *, stream: TextIO | None = None) -> N
         logging.getLogger(name).setLevel(level.upper())
 
 
-def _formatter(log_format: str, *, colors: bool) -> ProcessorFormatter:
-    last: tuple[Processor, ...] = (JSONRenderer(),)
-    if log_format == "pretty":
-        last = (
-            _escape_for_terminal,
-            ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain_traceback),
-        )
-    return ProcessorFormatter(processors=[_withhold, _arrange, _redact, *last], pass_foreign_args=True)
+def _formatter(options: LogOptions, *, colors: bool) -> logging.Formatter:
+    render: Callable[[dict[str, Any]], str] = _encode
+    if options.format == "pretty":
+        render = _renderer_for_terminal(colors=colors)
+    return _LineFormatter(render, with_pid=options.with_pid)
 
 
-def _withhold(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add what the author gave; of the libraries between users and models, keep the fixed part only."""
-    record: logging.LogRecord = line["_record"]
-    arguments = line.pop("positional_args", None)
-    if speaks_with_model(record.name):
-        line["event"] = fixed_part(record, has_arguments=bool(arguments))
-    else:
-        _add_extra(_logger, _method, line)
-    return line
+class _LineFormatter(logging.Formatter):
+    def __init__(self, render: Callable[[dict[str, Any]], str], *, with_pid: bool) -> None:
+        super().__init__()
+        self._render = render
+        self._with_pid = with_pid
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = _arranged(record)
+        if self._with_pid:
+            line["pid"] = record.process
+        return self._render(redacted(line))
 
 
-def _arrange(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Put the constant part first, the exception last, and leave out what only renderers used."""
-    record: logging.LogRecord = line.pop("_record")
-    del line["_from_structlog"]
-    for copy in _COPIES:
-        line.pop(copy, None)
-    exc_info = line.pop("exc_info", None)
-    arranged = {
+def _arranged(record: logging.LogRecord) -> dict[str, Any]:
+    """The constant part first, then what the author gave, the exception last.
+
+    Of the libraries between users and models the fixed part only.
+    """
+    is_withheld = speaks_with_model(record.name)
+    given = {} if is_withheld else {k: v for k, v in vars(record).items() if k not in _RECORDS_OWN}
+    line: dict[str, Any] = {
         "timestamp": _rfc3339(record.created),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "event": line.pop("event"),
+        "event": fixed_part(record, has_arguments=bool(record.args)) if is_withheld else record.getMessage(),
     }
-    request_id = line.pop("request_id", "") or REQUEST_ID.get()
+    request_id = given.pop("request_id", "") or REQUEST_ID.get()
     if request_id:
-        arranged["request_id"] = request_id
-    arranged.update(line)
-    if exc_info and exc_info[1] is not None:
-        arranged["exception"] = described(exc_info[1])
-    return arranged
+        line["request_id"] = request_id
+    line.update(given)
+    if record.exc_info and record.exc_info[1] is not None:
+        line["exception"] = described(record.exc_info[1])
+    return line
 
 
-def _redact(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
-    safe: dict[str, Any] = redacted(dict(line))
-    return safe
+def _renderer_for_terminal(*, colors: bool) -> Callable[[dict[str, Any]], str]:
+    from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415 - only people need it
+
+    console = ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain_traceback)
+    return lambda line: str(console(None, "", _escape_for_terminal(line)))
 
 
-def _escape_for_terminal(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
+def _escape_for_terminal(line: dict[str, Any]) -> dict[str, Any]:
     """Give each value as text without control characters; the exception as indented lines."""
     exception = line.pop("exception", ())
     escaped: dict[str, Any] = {

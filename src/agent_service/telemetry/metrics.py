@@ -96,6 +96,7 @@ class Metrics:
             "Circuit breaker of the language model: 0 closed, 1 open, 2 half-open.",
             lambda: BREAKER_STATES[breaker_state()],
         )
+        self._gauge("agent_workers", "Processes that serve.", lambda: 1)
         self._registry.register(UpstreamGauges(upstreams))
         self._info(version=version, python=platform.python_version(), dspy=dspy_version)
         self._begin_at_zero(models, tools)
@@ -113,6 +114,10 @@ class Metrics:
     def expose(self) -> tuple[bytes, str]:
         """The exposition in Prometheus' text format, and its content type."""
         return generate_latest(_WithoutCreated(self._registry)), CONTENT_TYPE_PLAIN_0_0_4
+
+    def families(self) -> list[Metric]:
+        """What ``expose`` writes down."""
+        return list(_WithoutCreated(self._registry).collect())
 
     def observe(self, event: Event) -> None:
         """Count ``event``; kinds that no metric tells of are passed over."""
@@ -205,6 +210,7 @@ class Metrics:
         self._loop_blocked = self._counter(
             "agent_event_loop_blocked_total", "Times that the event loop did not turn for too long."
         )
+        self._counter("agent_worker_crashes_total", "Processes that ended unasked and were replaced.")
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self._registry)

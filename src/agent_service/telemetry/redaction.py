@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,10 +40,15 @@ def redacted(value: Any) -> Any:
     if isinstance(value, str):
         return _SECRET_TEXT.sub(_mask, value)
     if isinstance(value, dict):
-        return {key: _MASK if _SECRET_KEY.search(str(key)) else redacted(item) for key, item in value.items()}
+        return {key: _MASK if _is_secret(str(key)) else redacted(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redacted(item) for item in value]
     return value
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def _mask(found: re.Match[str]) -> str:

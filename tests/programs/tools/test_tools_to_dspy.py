@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
 import inspect
@@ -141,6 +142,33 @@ async def test_callbacks_on_tools_are_called(at: Bench) -> None:
         await at.tool(where).acall()
         await at.tool(awhere).acall()
     assert heard == ["where", "awhere"]
+
+
+class Answering:
+    """In the place of a tool."""
+
+    name = "answering"
+
+    def __init__(self, tool: dspy.Tool) -> None:
+        self.func = tool.func
+
+    async def acall(self, **_: Any) -> Any:
+        return "answered"
+
+    def __call__(self, **_: Any) -> Any:
+        return "answered"
+
+
+@pytest.mark.parametrize("function", [where, awhere])
+async def test_what_stands_for_the_tool_is_called_at_the_seam(at: Bench, function: Any) -> None:
+    """Counted as every call is; also by a copy."""
+    tool = at.tool(function)
+    tool.call_by(Answering)
+    with running(at.run, None):
+        for called in (tool, copy.deepcopy(tool)):
+            assert await called.acall() == "answered"
+            assert await asyncio.to_thread(called) == "answered"
+    assert at.run.tools_used == ("answering",) * 4
 
 
 async def test_a_deep_copy_stays_at_the_seam(at: Bench) -> None:

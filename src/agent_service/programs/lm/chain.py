@@ -48,7 +48,8 @@ class ModelChain:
         for number, seam in enumerate(self.seams):
             transport = transports[number] if transports else None
             try:
-                response = await seam.complete(replace(request, model=seam.model), transport)
+                asked = request if request.model == seam.model else replace(request, model=seam.model)
+                response = await seam.complete(asked, transport)
             except (RefusedError, lm15.LM15Error) as error:
                 following = self.seams[number + 1 : number + 2]
                 if not following or not may_fall_back(error):

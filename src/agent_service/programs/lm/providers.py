@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -18,15 +18,14 @@ from dspy.clients.backend_selection import CLIENT_KEYS, BackendSelection, select
 from dspy.clients.engines.litellm_engine import AsyncLiteLLMEngine
 from dspy.clients.engines.lm15_engine import timeouts_for
 
-from agent_service.programs.lm.bounded_transport import BoundedTransport
+from agent_service.programs.lm.http_transport import HttpTransport
+from agent_service.programs.lm.lean_chat import LeanChat, renamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agent_service.programs.base import LMOptions
     from agent_service.programs.lm.seam import Transport
-
-_CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def reach(lm: dspy.LM, options: LMOptions, environ: Mapping[str, str] = os.envir
     settings = (f"{name} {_fingerprint(value)}" for name, value in sorted(clients.items()))
     key = (lm.model, lm.model_type, str(selection.native), *settings)
     if selection.native:
-        timeouts = _timeouts(clients, options)
+        timeouts = timeouts_for(clients.get("timeout"))
         declared = tuple(provider.definition for provider in lm._providers)  # noqa: SLF001 - pinned; DSPy's own engines read it
         return Reach(key, lambda: NativeTransport(selection, options, timeouts, declared))
     return Reach(key, lambda: _litellm(lm, clients, options))
@@ -65,18 +64,18 @@ def without_client_settings(lm: dspy.LM) -> dict[str, None]:
 
 
 class NativeTransport:
-    """DSPy's own HTTP client (lm15), one provider, one model. Belongs to the loop that first uses it."""
+    """DSPy's own client (lm15), one provider, one model. Belongs to the loop that first uses it."""
 
     def __init__(
         self,
         selection: BackendSelection,
         options: LMOptions,
-        timeouts: lm15.Timeouts,
+        timeouts: lm15.Timeouts | None,
         declared: tuple[lm15.ProviderDefinition, ...],
     ) -> None:
         route, clients = selection.resolution, selection.clients
         url, key = clients.get("api_base") or clients.get("base_url"), clients.get("api_key")
-        self._transport = BoundedTransport(timeouts=timeouts, max_connections=options.max_connections)
+        self._transport = HttpTransport(timeouts=timeouts, max_connections=options.max_connections)
         self._router = lm15.AsyncLMRouter(
             lm15.RouterConfig(
                 api_keys={route.provider: key} if key else None,
@@ -86,13 +85,16 @@ class NativeTransport:
             )
         )
         self._route = route
-        self._provider: Any = None
+        self._client: Any = None
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """One HTTP call."""
-        if self._provider is None:
-            self._provider = self._router.lm(f"{self._route.provider}:{self._route.model}")
-        return await self._provider.complete(replace(request, model=self._route.model))
+        if self._client is None:
+            provider = self._router.lm(f"{self._route.provider}:{self._route.model}")
+            suits = LeanChat.suits(provider)
+            self._client = LeanChat(provider, self._transport) if suits else provider
+        response: lm15.Response = await self._client.complete(renamed(request, self._route.model))
+        return response
 
     async def aclose(self) -> None:
         """Close the connections, those in use too."""
@@ -113,13 +115,6 @@ class EngineTransport:
 
     async def aclose(self) -> None:
         """Nothing: whoever made the engine owns it."""
-
-
-def _timeouts(clients: Mapping[str, Any], options: LMOptions) -> lm15.Timeouts:
-    """The LM's own waits, else ours; the seam bounds the whole call besides."""
-    seconds = options.call_timeout_seconds
-    ours = lm15.Timeouts(connect=_CONNECT_SECONDS, read=seconds, write=seconds, pool=seconds)
-    return timeouts_for(clients.get("timeout")) or ours
 
 
 def _fingerprint(value: Any) -> int:

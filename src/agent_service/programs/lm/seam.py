@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SUCCESS = Verdict(BreakerReport.SUCCESS, "success")
 _STOPPED = Verdict(BreakerReport.IGNORE, "stopped")
 _REFUSED = Verdict(BreakerReport.IGNORE, "refused")
+_NOTHING = Usage()
+_A_CALL = Usage(lm_calls=1)
 
 
 class Transport(Protocol):
@@ -123,7 +125,7 @@ class LMSeam:
     ) -> lm15.Response:
         admission = await self._admit(run, attempt, waiting=transport is None)
         started = self._clock.monotonic()
-        verdict, usage, retry_after_seconds = _STOPPED, Usage(lm_calls=1), None
+        verdict, usage, retry_after_seconds = _STOPPED, _A_CALL, None
         run.emit(LMCallStarted(run.request_id, self.model, attempt))
         try:
             response = await self._call(run, request, transport or self.transport)
@@ -145,7 +147,9 @@ class LMSeam:
     async def _admit(self, run: Run, attempt: int, *, waiting: bool) -> _Admission:
         """A place within the limit, the breaker's permit and a call of the run's budget, or none of them."""
         run.check()
-        place = await self._place(run) if waiting else self.limit.try_acquire()
+        place = self.limit.try_acquire()
+        if place is None and waiting:
+            place = await self._place(run)
         try:
             permit = self._ask(run, attempt)
         except RefusedError:
@@ -172,7 +176,7 @@ class LMSeam:
         try:
             return self.breaker.ask()
         except CircuitBreakerOpenError as error:
-            run.emit(self._finished(run, attempt, _REFUSED, 0.0, Usage()))
+            run.emit(self._finished(run, attempt, _REFUSED, 0.0, _NOTHING))
             raise RefusedError(error) from None
 
     async def _call(self, run: Run, request: lm15.Request, transport: Transport) -> lm15.Response:

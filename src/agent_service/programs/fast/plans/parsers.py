@@ -1,0 +1,116 @@
+"""Reads the values of output fields from an answer: one parser per type, made once."""
+
+from __future__ import annotations
+
+import ast
+import enum
+import functools
+import json
+import types
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+import json_repair
+from pydantic import TypeAdapter
+
+from agent_service.programs.fast.internals import FIELD_HEADER, find_enum_member, parse_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_HEADER_START = "[[ ## "
+
+
+class UnreadableError(Exception):
+    """The answer is not plainly right; DSPy's own parser is to say what it makes of it."""
+
+
+def parser_of(annotation: Any) -> Callable[[Any], Any]:
+    """What ``dspy.adapters.utils.parse_value`` does for values of this type; its errors may be others.
+
+    Raises:
+        Exception: when pydantic cannot make a validator of the type.
+    """
+    if annotation is str:
+        return str
+    if isinstance(annotation, enum.EnumMeta):
+        return functools.partial(find_enum_member, annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return functools.partial(_literal, annotation, arguments)
+    validate = TypeAdapter(annotation).validate_python
+    if origin in {Union, types.UnionType} and type(None) in arguments and str in arguments:
+        return validate
+    return functools.partial(_loaded, validate)
+
+
+def _literal(annotation: Any, allowed: tuple[Any, ...], value: Any) -> Any:
+    return value if value in allowed else parse_value(value, annotation)
+
+
+def _loaded(validate: Callable[[Any], Any], value: Any) -> Any:
+    return validate(_candidate(value) if isinstance(value, str) else value)
+
+
+def _candidate(text: str) -> Any:
+    """What DSPy takes a text for that is the value of a field."""
+    candidate = _repaired(text)
+    if candidate == "" and text != "":
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            return text
+    return candidate
+
+
+def _repaired(text: str) -> Any:
+    """What ``json_repair.loads`` makes of a text, which begins by asking ``json.loads``."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return json_repair.loads(text)
+
+
+def read_json(answer: str, parsers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    """The fields of an answer that is a JSON object, in the order of ``parsers``.
+
+    Raises:
+        UnreadableError: when it is none, or a field is missing.
+        Exception: when a field's value is not of its type.
+    """
+    values = _repaired(answer)
+    if type(values) is not dict or not parsers.keys() <= values.keys():
+        raise UnreadableError
+    return {name: parse(values[name]) for name, parse in parsers.items()}
+
+
+def read_chat(answer: str, parsers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    """The fields of an answer in the format of the chat adapter, in the order of ``parsers``.
+
+    Raises:
+        UnreadableError: when a field is missing.
+        Exception: when a field's value is not of its type.
+    """
+    texts = _sections(answer, parsers)
+    if len(texts) != len(parsers):
+        raise UnreadableError
+    return {name: parse(texts[name]) for name, parse in parsers.items()}
+
+
+def _sections(answer: str, wanted: Mapping[str, Any]) -> dict[str, str]:
+    """The first section of each wanted name; see ``dspy.ChatAdapter.parse``, whose slicing this keeps."""
+    texts: dict[str, str] = {}
+    name: str | None = None
+    lines: list[str] = []
+    for line in answer.splitlines():
+        header = FIELD_HEADER.match(line.strip()) if _HEADER_START in line else None
+        if header is None:
+            lines.append(line)
+            continue
+        if name in wanted and name not in texts:
+            texts[name] = "\n".join(lines).strip()  # type: ignore[index] # None is never wanted
+        name = header.group(1)
+        rest = line[header.end() :].strip()
+        lines = [rest] if rest else []
+    if name in wanted and name not in texts:
+        texts[name] = "\n".join(lines).strip()  # type: ignore[index] # the same
+    return texts

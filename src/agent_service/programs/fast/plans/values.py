@@ -1,0 +1,45 @@
+"""Values as DSPy writes them into a prompt."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from agent_service.programs.fast.internals import format_field_value
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_SCALARS = frozenset({int, float, bool, type(None)})
+IMMUTABLE = _SCALARS | {str}
+"""Types whose text never changes once it is formatted."""
+_CONTAINERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (dict, list, tuple)}
+
+
+def formatted(field: FieldInfo, value: Any) -> str:
+    """``value`` in the place of ``field``, exactly as ``dspy.adapters.utils.format_field_value`` has it."""
+    kind = type(value)
+    if kind is str:
+        return value  # type: ignore[no-any-return] # mypy does not follow the comparison
+    if kind in _SCALARS:
+        return str(value)
+    if kind in _CONTAINERS and not (kind is list and field.annotation is str):
+        return _as_json(_CONTAINERS[kind], value)
+    return format_field_value(field, value)  # type: ignore[no-any-return] # untyped
+
+
+def is_constant(value: Any) -> bool:
+    """Whether the text of ``value`` stays as it is, provided that nobody has the container in hand."""
+    kind = type(value)
+    return kind in IMMUTABLE or (kind is dict and all(type(item) in IMMUTABLE for item in value.values()))
+
+
+def _as_json(adapter: TypeAdapter[Any], value: Any) -> str:
+    try:
+        jsonable = adapter.dump_python(value, mode="json", fallback=str)
+    except Exception:  # noqa: BLE001 - DSPy takes the text of whatever cannot be serialized
+        return str(value)
+    return _encode(jsonable)

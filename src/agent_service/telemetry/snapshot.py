@@ -1,0 +1,58 @@
+"""Metrics as JSON, to be merged with those of other processes, and back.
+
+A snapshot is ``{"families": [family, ...]}``; a family has ``name``, ``help``, ``type``, ``merge`` and
+``samples``, each ``[name, labels, value]``. ``merge`` says how values of several processes become one:
+``sum``, ``max`` or ``worst_breaker``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Metric, generate_latest
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent_service.core.siblings import Facts
+
+_MERGES = {
+    "circuit_breaker_state": "worst_breaker",
+    "agent_event_loop_lag_seconds": "max",
+    "agent_build_info": "max",
+    "process_start_time_seconds": "max",
+}
+"""All others are added up."""
+
+
+def snapshot_of(families: Iterable[Metric]) -> Facts:
+    """What ``families`` hold."""
+    return {"families": [_as_facts(family) for family in families]}
+
+
+def exposition_of(snapshot: Facts) -> tuple[bytes, str]:
+    """The snapshot in Prometheus' text format, and its content type."""
+    return generate_latest(_Snapshot(snapshot)), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def _as_facts(family: Metric) -> Facts:
+    return {
+        "name": family.name,
+        "help": family.documentation,
+        "type": family.type,
+        "merge": _MERGES.get(family.name, "sum"),
+        "samples": [[sample.name, sample.labels, sample.value] for sample in family.samples],
+    }
+
+
+class _Snapshot(Collector):
+    def __init__(self, snapshot: Facts) -> None:
+        self._families: list[Any] = snapshot["families"]
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._families:
+            metric = Metric(family["name"], family["help"], family["type"])
+            for name, labels, value in family["samples"]:
+                metric.add_sample(name, labels, value)
+            yield metric

@@ -1,0 +1,61 @@
+"""What a query is told of its conversation, and when it may do without."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent_service.core.clock import Deadline
+from agent_service.core.errors import MemoryUnavailableError, PreconditionFailedError
+from agent_service.core.messages import ConversationId, Query
+from agent_service.core.run import Run
+from agent_service.memory.base import StoreOptions, Window
+from agent_service.memory.in_memory import InMemoryStore
+from agent_service.runtime.recall import recalled
+from agent_service.runtime.turns import HeldTurn
+from agent_service.testing import FakeClock, RecordingObserver
+
+HERE = ConversationId("ada")
+QUERY = Query("r1", HERE, "Hi?")
+
+
+async def _recalled(held: HeldTurn, query: Query = QUERY, *, may_degrade: bool = False) -> Window | None:
+    """With a store in which nothing is kept."""
+    clock = FakeClock()
+    store = InMemoryStore(StoreOptions(), clock=clock)
+    await store.start()
+    run = Run(
+        request_id="r1", deadline=Deadline.after(clock, 10.0), clock=clock, observer=RecordingObserver()
+    )
+    return await recalled(store, query, run, held, last_turns=3, may_degrade=may_degrade)
+
+
+async def test_what_came_with_the_turn_is_not_read_again() -> None:
+    """Without a lease, as with the policy ``parallel``, the store is asked."""
+    held = HeldTurn(HERE)
+    assert await _recalled(held) == Window()
+    held.window = Window((), 7)
+    assert await _recalled(held) is held.window
+
+
+async def test_a_store_that_gave_no_lease_is_not_asked_a_second_time() -> None:
+    """Its failure is the query's, unless the query may do without; one that names a seq never may."""
+    held = HeldTurn(HERE)
+    held.failure = MemoryUnavailableError()
+
+    with pytest.raises(MemoryUnavailableError):
+        await _recalled(held)
+    assert await _recalled(held, may_degrade=True) is None
+    with pytest.raises(MemoryUnavailableError):
+        await _recalled(held, replace(QUERY, expected_seq=0), may_degrade=True)
+
+
+async def test_the_conversation_must_be_as_the_caller_expects() -> None:
+    """Another last turn than the one the caller knows of is a refusal that names it."""
+    held = HeldTurn(HERE)
+    held.window = Window((), 7)
+
+    assert await _recalled(held, replace(QUERY, expected_seq=7)) is held.window
+    with pytest.raises(PreconditionFailedError, match="seq 7"):
+        await _recalled(held, replace(QUERY, expected_seq=6))

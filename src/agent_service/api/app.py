@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent_service.core.clock import Clock
     from agent_service.core.observer import Observer
     from agent_service.runtime.base import Answering, Remembering, Vitals
-    from agent_service.runtime.streams.base import Following
+    from agent_service.runtime.streams.base import Following, Resuming
 
     Handler = Callable[[Request], Awaitable[ASGIApp]]
     Handlers = Mapping[str, Handler]
@@ -39,6 +39,7 @@ def create_app(
     *,
     answering: Answering,
     following: Following,
+    resuming: Resuming,
     remembering: Remembering,
     vitals: Vitals,
     expose_metrics: Callable[[], tuple[bytes, str]],
@@ -52,6 +53,7 @@ def create_app(
     Args:
         answering: answers queries.
         following: answers queries and tells of their steps.
+        resuming: reads what was told again.
         remembering: reads and erases conversations.
         vitals: how the service is.
         expose_metrics: the metrics' text and its content type.
@@ -62,13 +64,14 @@ def create_app(
     """
     document = openapi_document(options)
     queries = Queries(answering=answering, options=options)
-    streams = StreamedQueries(queries=queries, following=following, presentation=LastEvents())
+    streams = StreamedQueries(
+        queries=queries, following=following, resuming=resuming, presentation=LastEvents()
+    )
     conversations = Conversations(remembering=remembering)
     operations = Operations(vitals=vitals, expose_metrics=expose_metrics, endpoints=endpoints_of(document))
     documentation = Documentation(openapi_json=json.dumps(document).encode())
     paths: dict[str, Handlers] = {
-        "/api/v1/query": {"POST": streams.or_plain(queries.ask)},
-        "/api/v1/query/stream": {"POST": streams.ask},
+        **streams.paths(queries.ask),
         "/api/v1/users/{user_id:path}/history": {"GET": conversations.read, "DELETE": conversations.erase},
         "/api/v1/users/{user_id:path}/sessions": {"GET": conversations.sessions},
         "/api/v1/live": {"GET": operations.live},
@@ -82,9 +85,12 @@ def create_app(
         "/docs/assets/{file}": {"GET": documentation.asset},
         "/openapi.json": {"GET": documentation.openapi},
     }
+    return RequestBoundary(_router(paths, lifespan), observer=observer, clock=clock)
+
+
+def _router(paths: Mapping[str, Handlers], lifespan: Lifespan[Any] | None) -> Router:
     routes = [Route(path, Endpoint(path, handlers)) for path, handlers in paths.items()]
-    router = Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
-    return RequestBoundary(router, observer=observer, clock=clock)
+    return Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
 
 
 class Endpoint:

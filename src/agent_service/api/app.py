@@ -16,7 +16,6 @@ from agent_service.api.openapi import endpoints_of, openapi_document
 from agent_service.api.operations import Operations
 from agent_service.api.query import ApiOptions, Queries
 from agent_service.api.streams.endpoints import StreamedQueries
-from agent_service.api.streams.presentation import LastEvents
 from agent_service.core.errors import MethodNotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
@@ -64,9 +63,7 @@ def create_app(
     """
     document = openapi_document(options)
     queries = Queries(answering=answering, options=options)
-    streams = StreamedQueries(
-        queries=queries, following=following, resuming=resuming, presentation=LastEvents()
-    )
+    streams = StreamedQueries(queries=queries, following=following, resuming=resuming)
     conversations = Conversations(remembering=remembering)
     operations = Operations(vitals=vitals, expose_metrics=expose_metrics, endpoints=endpoints_of(document))
     documentation = Documentation(openapi_json=json.dumps(document).encode())

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from agent_service.api.query import while_connected
 from agent_service.api.requests import read_parameters, validated
+from agent_service.api.streams.presentation import LastEvents
 from agent_service.api.streams.response import MEDIA_TYPE, EventStream
 from agent_service.api.streams.schemas import ResumeParameters, StreamParameters
 from agent_service.core.errors import FieldProblem, InvalidRequestError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from agent_service.api.query import Queries
-    from agent_service.runtime.streams.base import EventSource, Following, Presentation, Resuming
+    from agent_service.runtime.streams.base import EventSource, Following, Resuming
 
 LAST_EVENT_ID = "Last-Event-ID"
 
@@ -36,16 +37,12 @@ class StreamedQueries:
         queries: reads the requests, as for the plain endpoint.
         following: answers and tells of the steps.
         resuming: reads streams again.
-        presentation: writes what a stream ends with.
     """
 
-    def __init__(
-        self, *, queries: Queries, following: Following, resuming: Resuming, presentation: Presentation
-    ) -> None:
+    def __init__(self, *, queries: Queries, following: Following, resuming: Resuming) -> None:
         self._queries = queries
         self._following = following
         self._resuming = resuming
-        self._presentation = presentation
 
     async def ask(self, request: Request) -> EventStream:
         """Answer the question in the body by events; refusals are those of the plain endpoint."""
@@ -85,7 +82,7 @@ class StreamedQueries:
         return ask
 
     def _stream(self, source: EventSource) -> EventStream:
-        return EventStream(source, presentation=self._presentation)
+        return EventStream(source, presentation=LastEvents())
 
 
 def _last_event_id(request: Request) -> int:

@@ -14,8 +14,8 @@ from agent_service.core.secrets import redacted
         ("the key sk-abcdefgh is", "the key *** is"),
         ("redis://ada:secret@host", "redis://***@host"),
         (
-            {"api_key": "x", "Password": 1, "name": "Ada"},
-            {"api_key": "***", "Password": "***", "name": "Ada"},
+            {"api_key": "x", "Password": 1, "name": "A"},
+            {"api_key": "***", "Password": "***", "name": "A"},
         ),
         ([{"token": "x"}, ("sk-abcdefgh",)], [{"token": "***"}, ["***"]]),
         (4, 4),

@@ -10,24 +10,31 @@ from agent_service.api.streams.schemas import ResumeParameters, StreamParameters
 
 Document = dict[str, Any]
 
-_EXAMPLE = """id: 1
-event: run.started
-data: {"request_id":"6f1c1c5e-0f43-4b43-9d0a-3d0f5c1e2b7a","program":"default"}
-
-id: 2
-event: answer.delta
-data: {"text":"4"}
-
-"""
+_KINDS = (
+    "run.started",
+    "lm.started",
+    "lm.finished",
+    "tool.started",
+    "tool.finished",
+    "answer.delta",
+    "answer.reset",
+    "answer",
+    "error",
+)
 _EVENTS = {
     MEDIA_TYPE: {
         "schema": {
-            "type": "string",
-            "description": "Server-sent events: `run.started`, `lm.started`, `lm.finished`, `tool.started`, "
-            "`tool.finished`, `answer.delta`, `answer.reset`, then one `answer` (the plain answer) or "
-            "`error` (a problem document).",
+            "type": "object",
+            "description": "One server-sent event. The last one is `answer`, whose data is the plain answer, "
+            "or `error`, whose data is a problem document.",
+            "properties": {
+                "id": {"type": "string", "pattern": "^[0-9]+$"},
+                "event": {"type": "string", "examples": list(_KINDS)},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+            "required": ["event", "data"],
         },
-        "example": _EXAMPLE,
+        "example": {"id": "10", "event": "answer.delta", "data": '{"text":"4"}'},
     }
 }
 
@@ -50,7 +57,7 @@ def with_streams(paths: Document, *, resume_refusals: Document) -> Document:
     }
     streamed["responses"]["200"] |= {"description": "The events of the run.", "content": _EVENTS}
     return {
-        "/api/v1/query": {"post": {**plain, "parameters": streamed["parameters"]}},
+        "/api/v1/query": {"post": plain},
         "/api/v1/query/stream": {"post": streamed},
         "/api/v1/queries/{request_id}/events": {"get": _resume(streamed, resume_refusals)},
         **{path: methods for path, methods in paths.items() if path != "/api/v1/query"},

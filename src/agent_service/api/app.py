@@ -15,19 +15,20 @@ from agent_service.api.middleware import ROUTE_TEMPLATE, RequestBoundary
 from agent_service.api.openapi import endpoints_of, openapi_document
 from agent_service.api.operations import Operations
 from agent_service.api.query import ApiOptions, Queries
+from agent_service.api.streams.endpoints import StreamedQueries
 from agent_service.core.errors import MethodNotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
     from agent_service.core.clock import Clock
     from agent_service.core.observer import Observer
     from agent_service.runtime.base import Answering, Remembering, Vitals
+    from agent_service.runtime.streams.base import Following, Resuming
 
-    Handler = Callable[[Request], Awaitable[Response]]
+    Handler = Callable[[Request], Awaitable[ASGIApp]]
     Handlers = Mapping[str, Handler]
 
 __all__ = ["ApiOptions", "create_app"]
@@ -36,6 +37,8 @@ __all__ = ["ApiOptions", "create_app"]
 def create_app(
     *,
     answering: Answering,
+    following: Following,
+    resuming: Resuming,
     remembering: Remembering,
     vitals: Vitals,
     expose_metrics: Callable[[], Awaitable[tuple[bytes, str]]],
@@ -48,6 +51,8 @@ def create_app(
 
     Args:
         answering: answers queries.
+        following: answers queries and tells of their steps.
+        resuming: reads what was told again.
         remembering: reads and erases conversations.
         vitals: how the service is.
         expose_metrics: the metrics' text and its content type.
@@ -58,11 +63,12 @@ def create_app(
     """
     document = openapi_document(options)
     queries = Queries(answering=answering, options=options)
+    streams = StreamedQueries(queries=queries, following=following, resuming=resuming)
     conversations = Conversations(remembering=remembering)
     operations = Operations(vitals=vitals, expose_metrics=expose_metrics, endpoints=endpoints_of(document))
     documentation = Documentation(openapi_json=json.dumps(document).encode())
     paths: dict[str, Handlers] = {
-        "/api/v1/query": {"POST": queries.ask},
+        **streams.paths(queries.ask),
         "/api/v1/users/{user_id:path}/history": {"GET": conversations.read, "DELETE": conversations.erase},
         "/api/v1/users/{user_id:path}/sessions": {"GET": conversations.sessions},
         "/api/v1/live": {"GET": operations.live},
@@ -76,9 +82,12 @@ def create_app(
         "/docs/assets/{file}": {"GET": documentation.asset},
         "/openapi.json": {"GET": documentation.openapi},
     }
+    return RequestBoundary(_router(paths, lifespan), observer=observer, clock=clock)
+
+
+def _router(paths: Mapping[str, Handlers], lifespan: Lifespan[Any] | None) -> Router:
     routes = [Route(path, Endpoint(path, handlers)) for path, handlers in paths.items()]
-    router = Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
-    return RequestBoundary(router, observer=observer, clock=clock)
+    return Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
 
 
 class Endpoint:

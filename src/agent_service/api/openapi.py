@@ -11,6 +11,7 @@ from agent_service import __version__
 from agent_service.api import operation_schemas, schemas
 from agent_service.api.openapi_headers import EXAMPLE_REQUEST_ID, component_headers, component_parameters
 from agent_service.api.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_CODES, problem_of, status_of
+from agent_service.api.streams.openapi import with_streams
 from agent_service.core import errors
 from agent_service.core.errors import FieldProblem, ServiceError
 from agent_service.core.messages import Progress, Usage
@@ -177,10 +178,13 @@ def openapi_document(options: ApiOptions) -> Document:
             {"name": "conversations", "description": "What the service remembers of a user."},
             {"name": "operations", "description": "Health, probes, metrics and levers."},
         ],
-        "paths": {
-            path: {method: _operation(operation) for method, operation in methods.items()}
-            for path, methods in _OPERATIONS.items()
-        },
+        "paths": with_streams(
+            {
+                path: {method: _operation(operation) for method, operation in methods.items()}
+                for path, methods in _OPERATIONS.items()
+            },
+            resume_refusals=_refusals((errors.NotFoundError(), _INVALID, errors.MemoryUnavailableError())),
+        ),
         "components": {
             "schemas": _component_schemas(options),
             "headers": component_headers(),
@@ -255,10 +259,15 @@ def _responses(operation: _Operation) -> Document:
         responses["200"] = _response("The metrics.", content)
     for name in operation.answer_headers:
         responses["200"]["headers"][name] = {"$ref": f"#/components/headers/{name}"}
+    return responses | _refusals(operation.errors)
+
+
+def _refusals(those: Sequence[ServiceError]) -> Document:
+    """The responses that are problems, by status."""
     by_status: dict[int, list[ServiceError]] = {}
-    for error in (*operation.errors, *_ALWAYS):
+    for error in (*those, *_ALWAYS):
         by_status.setdefault(status_of(error), []).append(error)
-    return responses | {str(status): _problems(those) for status, those in sorted(by_status.items())}
+    return {str(status): _problems(of_status) for status, of_status in sorted(by_status.items())}
 
 
 def _problems(those: Sequence[ServiceError]) -> Document:

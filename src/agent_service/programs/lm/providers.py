@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Hashable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from agent_service.programs.lm.http_transport import HttpTransport
 from agent_service.programs.lm.lean_chat import LeanChat, renamed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from agent_service.programs.base import LMOptions
     from agent_service.programs.lm.seam import Transport
@@ -90,11 +91,19 @@ class NativeTransport:
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """One HTTP call."""
         if self._client is None:
-            provider = self._router.lm(f"{self._route.provider}:{self._route.model}")
+            provider = self._provider()
             suits = LeanChat.suits(provider)
             self._client = LeanChat(provider, self._transport) if suits else provider
         response: lm15.Response = await self._client.complete(renamed(request, self._route.model))
         return response
+
+    def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
+        """The same, with the reply as it is written."""
+        events: AsyncIterator[lm15.StreamEvent] = self._provider().stream(renamed(request, self._route.model))
+        return events
+
+    def _provider(self) -> Any:
+        return self._router.lm(f"{self._route.provider}:{self._route.model}")
 
     async def aclose(self) -> None:
         """Close the connections, those in use too."""
@@ -112,6 +121,17 @@ class EngineTransport:
         if self._async_engine is not None:
             return await self._async_engine.complete(request)
         return await asyncio.to_thread(self._sync_engine.complete, request)
+
+    async def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
+        """The same in events, which come at the end from an engine that does not stream asynchronously."""
+        events = getattr(self._async_engine, "stream", None)
+        if events is None:
+            for event in lm15.response_to_events(await self.complete(request)):
+                yield event
+            return
+        async with aclosing(events(request)) as stream:
+            async for event in stream:
+                yield event
 
     async def aclose(self) -> None:
         """Nothing: whoever made the engine owns it."""

@@ -1,41 +1,25 @@
-"""The composition root: from settings to a wired service. The only module that names concrete classes."""
+"""From settings to a wired service."""
 
 from __future__ import annotations
 
 import gc
 import logging
 import os
-import random
 from contextlib import asynccontextmanager
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
 
-import dspy
-
 from agent_service import __version__
 from agent_service.api.app import ApiOptions, create_app
+from agent_service.bootstrap.program import build_program
+from agent_service.bootstrap.store import build_store
+from agent_service.bootstrap.streams import Streams, streams
 from agent_service.config import options as options_of
-from agent_service.core.adaptive_limit import AdaptiveLimit
-from agent_service.core.breaker import Breaker, BreakerState
 from agent_service.core.clock import Clock, SystemClock
-from agent_service.core.observer import BreakerMoved, Observer, Observers
+from agent_service.core.observer import Observer, Observers
 from agent_service.core.pool import Pool
-from agent_service.core.retry import RetryOptions, RetryPolicy
 from agent_service.core.siblings import ALONE, Siblings
-from agent_service.memory.observed import ObservedStore, breaker_options
-from agent_service.memory.sqlite import SqliteOptions, SqliteStore
-from agent_service.programs.default_agent import NAME as DEFAULT_PROGRAM
-from agent_service.programs.default_agent import WARM_UP, default_agent
-from agent_service.programs.dspy_program import DspyProgram
-from agent_service.programs.fast import accelerate
-from agent_service.programs.fields import fields_of, spec_of
 from agent_service.programs.lm.offline import OFFLINE_MODEL
-from agent_service.programs.lm.seam import LMSeam, Transport
-from agent_service.programs.lm.upstreams import Upstreams
-from agent_service.programs.loader import load_module, load_tool
-from agent_service.programs.seams import SeamTaker
-from agent_service.programs.threads import LoopBridge, WorkThreads
-from agent_service.programs.tools import ToolSeam
 from agent_service.runtime.conversations import Conversations
 from agent_service.runtime.idempotency import IdempotentAnswering
 from agent_service.runtime.lifecycle import Lifecycle
@@ -59,6 +43,7 @@ if TYPE_CHECKING:
     from agent_service.config import Settings
     from agent_service.memory.base import ConversationStore
     from agent_service.programs.base import Program
+    from agent_service.runtime.streams.queries import FollowedQueries
 
 _log = logging.getLogger(__name__)
 
@@ -104,8 +89,8 @@ def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
     logs = _start_logging(settings, with_pid=siblings.are_there)
     clock = SystemClock()
     observers = Observers(QueryLog())
-    program = _program(settings, clock=clock, observer=observers)
-    store = _store(settings, clock=clock, observer=observers)
+    program = build_program(settings, clock=clock, observer=observers)
+    store = build_store(settings, clock=clock, observer=observers)
     pool = Pool(options_of.pool_options(settings), clock=clock)
     runner = _runner(settings, program, store, pool, clock=clock, observer=observers)
     lag = LoopLagMeter(clock=clock, observer=observers)
@@ -125,16 +110,21 @@ def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
     observers.add(metrics)
     shared_metrics = SharedMetrics(metrics, siblings=siblings, clock=clock)
     background.append(shared_metrics.run)
-    conversations = Conversations(store=store, runner=runner, clock=clock)
+    answering = _answering(settings, runner, store)
+    streaming = streams(settings, clock=clock, observer=observers)
+    following = streaming.following(answering)
+    conversations = Conversations(store=store, runner=runner, clock=clock, streams=streaming.keeper)
     app = create_app(
-        answering=_answering(settings, runner, store),
+        answering=answering,
+        following=following,
+        resuming=streaming.resuming,
         remembering=SharedConversations(conversations, runner=runner, siblings=siblings, clock=clock),
         vitals=SharedVitals(vitals, siblings=siblings),
         expose_metrics=shared_metrics.expose,
         observer=observers,
         clock=clock,
         options=_api_options(settings),
-        lifespan=_lifespan(lifecycle, program, logs),
+        lifespan=_lifespan(lifecycle, program, logs, streaming, following),
     )
     return Service(app=app, lifecycle=lifecycle)
 
@@ -143,87 +133,6 @@ def _start_logging(settings: Settings, *, with_pid: bool) -> LogOptions:
     logs = LogOptions(format=settings.log_format, levels=settings.log_levels, with_pid=with_pid)
     configure_logging(logs)
     return logs
-
-
-def _program(settings: Settings, *, clock: Clock, observer: Observer) -> Program:
-    """The module that the settings name, its LMs and tools at the seams."""
-    options, bridge = options_of.program_options(settings), LoopBridge()
-    threads = WorkThreads("program", size=options.threads)
-    tool_threads = WorkThreads("tool", size=options.threads)
-    upstreams = _upstreams(settings, bridge, clock=clock, observer=observer)
-    tools = ToolSeam(threads=tool_threads, bridge=bridge, timeout_seconds=options.tool_timeout_seconds)
-    if options.program is None:
-        module = default_agent([load_tool(path) for path in options.tools], max_steps=options.max_steps)
-    else:
-        module = load_module(options.program)
-    taker = SeamTaker(upstreams=upstreams, tools=tools)
-    taker.take(module)
-    if settings.agent_fast_path == "on":
-        accelerate(module)
-    lm = upstreams.configured(dspy.settings.lm)
-    fields = fields_of(module)
-    name = (
-        DEFAULT_PROGRAM if options.program is None else options.program.partition(":")[2].rpartition(".")[2]
-    )
-    return DspyProgram(
-        module,
-        lm=lm,
-        spec=spec_of(name, lm.model, fields, taker.tool_names),
-        fields=fields,
-        upstreams=upstreams,
-        threads=(threads, tool_threads),
-        bridge=bridge,
-        warm_up=None if options.program or options.tools else WARM_UP,
-    )
-
-
-def _upstreams(settings: Settings, bridge: LoopBridge, *, clock: Clock, observer: Observer) -> Upstreams:
-    options, chance = options_of.lm_options(settings), random.Random()
-
-    def make_seam(model: str, transport: Transport) -> LMSeam:
-        def moved(before: BreakerState, after: BreakerState) -> None:
-            observer.observe(BreakerMoved("", model, before.value, after.value))
-
-        return LMSeam(
-            model=model,
-            transport=transport,
-            limit=AdaptiveLimit(options_of.limit_options(settings), clock=clock),
-            breaker=Breaker(options_of.breaker_options(settings), clock=clock, random=chance, on_move=moved),
-            retry=RetryPolicy(RetryOptions(max_retries=options.max_retries), random=chance),
-            call_timeout_seconds=options.call_timeout_seconds,
-            run_timeout_seconds=settings.agent_request_timeout_secs,
-            clock=clock,
-            observer=observer,
-        )
-
-    return Upstreams(make_seam=make_seam, options=options, bridge=bridge)
-
-
-def _store(settings: Settings, *, clock: Clock, observer: Observer) -> ConversationStore:
-    """Redis when the settings name one, else the SQLite file; its breaker is reported like a model's."""
-    redis_options = options_of.redis_options(settings)
-    store: ConversationStore
-    if redis_options is not None:
-        from agent_service.memory.redis import RedisStore  # noqa: PLC0415 - its client takes long to import
-
-        store = RedisStore(options_of.store_options(settings), redis_options, clock=clock)
-    else:
-        store = SqliteStore(
-            options_of.store_options(settings), SqliteOptions(settings.memory_path), clock=clock
-        )
-
-    def moved(before: BreakerState, after: BreakerState) -> None:
-        observer.observe(BreakerMoved("", f"memory:{store.backend}", before.value, after.value))
-
-    return ObservedStore(
-        store,
-        observer=observer,
-        clock=clock,
-        breaker=Breaker(
-            breaker_options(settings.memory_timeout_secs), clock=clock, random=random.Random(), on_move=moved
-        ),
-        timeout_seconds=settings.memory_timeout_secs,
-    )
 
 
 def _runner(
@@ -284,10 +193,17 @@ def _spare_the_collector() -> None:
     gc.enable()
 
 
-def _lifespan(lifecycle: Lifecycle, program: Program, logs: LogOptions) -> Any:
+def _lifespan(
+    lifecycle: Lifecycle,
+    program: Program,
+    logs: LogOptions,
+    streaming: Streams,
+    following: FollowedQueries,
+) -> Any:
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        async with lifecycle.running():
+        async with streaming.closing(following), lifecycle.running():
+            await streaming.log.start()
             _spare_the_collector()
             configure_logging(logs)  # again: LiteLLM, when a model needs it, adds handlers that print prompts
             if program.spec.model == OFFLINE_MODEL:

@@ -87,15 +87,12 @@ def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
     # DSPy and LiteLLM otherwise fetch their catalogues of models from the internet.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
     logs = _start_logging(settings, with_pid=siblings.are_there)
-    clock = SystemClock()
-    observers = Observers(QueryLog())
+    clock, observers = SystemClock(), Observers(QueryLog())
     program = build_program(settings, clock=clock, observer=observers)
     store = build_store(settings, clock=clock, observer=observers)
     pool = Pool(options_of.pool_options(settings), clock=clock)
     runner = _runner(settings, program, store, pool, clock=clock, observer=observers)
-    lag = LoopLagMeter(clock=clock, observer=observers)
-    watchdog = LoopWatchdog(clock=clock, observer=observers)
-    background = [lag.run, watchdog.run]
+    background = [watch(clock=clock, observer=observers).run for watch in (LoopLagMeter, LoopWatchdog)]
     lifecycle = Lifecycle(store=store, program=program, runner=runner, clock=clock, background=background)
     vitals = ServiceVitals(
         version=__version__,
@@ -106,8 +103,7 @@ def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
         lifecycle=lifecycle,
         clock=clock,
     )
-    metrics = _metrics(program, pool, runner, vitals)
-    observers.add(metrics)
+    observers.add(metrics := _metrics(program, pool, runner, vitals))
     shared_metrics = SharedMetrics(metrics, siblings=siblings, clock=clock)
     background.append(shared_metrics.run)
     answering = _answering(settings, runner, store)

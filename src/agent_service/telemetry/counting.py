@@ -1,0 +1,187 @@
+"""Counters and histograms, each event counted where it belongs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from agent_service.core.errors import CancelledByCallerError
+from agent_service.core.observer import (
+    BreakerMoved,
+    Event,
+    FallbackTaken,
+    HttpRequestFinished,
+    LMCallFinished,
+    LoopBlocked,
+    LoopLagMeasured,
+    QueryFinished,
+    StoreOperationFinished,
+    StreamCutOff,
+    ToolFinished,
+)
+from agent_service.telemetry.error_codes import FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)
+_STORE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_STEPS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50)
+
+_LM_OUTCOMES = ("success", "error", "rate_limited", "timeout", "refused", "stopped")
+_TOOL_OUTCOMES = ("success", "error", "timeout", "stopped")
+
+
+class Counting:
+    """Counts what it hears, in metrics that it declares. Safe on any thread.
+
+    Args:
+        registry: gets the metrics.
+        models: models known from the start; their series begin at zero.
+        tools: tools known from the start; their series begin at zero.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, *, models: Iterable[str] = (), tools: Iterable[str] = ()
+    ) -> None:
+        self._registry = registry
+        self._declare_queries()
+        self._declare_seams()
+        self._declare_edges()
+        self._begin_at_zero(models, tools)
+        self._by_kind: dict[type[Event], Callable[[Any], None]] = {
+            QueryFinished: self._query_finished,
+            LMCallFinished: self._lm_call_finished,
+            FallbackTaken: lambda event: self._fallbacks.labels(event.model).inc(),
+            BreakerMoved: self._breaker_moved,
+            ToolFinished: self._tool_finished,
+            StoreOperationFinished: self._store_operation_finished,
+            HttpRequestFinished: self._http_request_finished,
+            StreamCutOff: lambda _: self._streams_cut_off.inc(),
+            LoopLagMeasured: lambda event: self._loop_lag.set(event.lag_seconds),
+            LoopBlocked: lambda _: self._loop_blocked.inc(),
+        }
+
+    def __repr__(self) -> str:
+        return f"<Counting {len(self._by_kind)} kinds of events>"
+
+    def observe(self, event: Event) -> None:
+        """Count ``event``; kinds that no metric tells of are passed over."""
+        count = self._by_kind.get(type(event))
+        if count is not None:
+            count(event)
+
+    def _query_finished(self, event: QueryFinished) -> None:
+        self._requests.labels("success" if event.code is None else "failure").inc()
+        self._latency.observe(event.latency_seconds)
+        if event.code is None:
+            self._steps.observe(event.reasoning_steps)
+        elif event.code == CancelledByCallerError.code:
+            self._errors.labels(event.code).inc()
+
+    def _lm_call_finished(self, event: LMCallFinished) -> None:
+        self._lm_calls.labels(event.model, event.outcome).inc()
+        self._lm_latency.labels(event.model).observe(event.latency_seconds)
+        self._lm_tokens.labels(event.model, "prompt").inc(event.usage.prompt_tokens)
+        self._lm_tokens.labels(event.model, "completion").inc(event.usage.completion_tokens)
+
+    def _breaker_moved(self, event: BreakerMoved) -> None:
+        if event.after == "open":
+            self._openings.labels(event.upstream).inc()
+
+    def _tool_finished(self, event: ToolFinished) -> None:
+        self._tool_calls.labels(event.tool, event.outcome).inc()
+        self._tool_latency.labels(event.tool).observe(event.latency_seconds)
+
+    def _store_operation_finished(self, event: StoreOperationFinished) -> None:
+        self._store_operations.labels(event.backend, event.operation, event.outcome).inc()
+        self._store_latency.labels(event.backend, event.operation).observe(event.latency_seconds)
+
+    def _http_request_finished(self, event: HttpRequestFinished) -> None:
+        self._http_requests.labels(event.route, event.method, str(event.status)).inc()
+        if event.error is not None and event.error != CancelledByCallerError.code:
+            self._errors.labels(event.error).inc()
+
+    def _declare_queries(self) -> None:
+        self._requests = self._counter("agent_requests_total", "Queries that ended.", "status")
+        self._latency = self._histogram("agent_latency_seconds", "Time from a query's arrival to its end.")
+        self._errors = self._counter("agent_errors_total", "Problems answered, and queries left.", "error")
+        self._steps = self._histogram(
+            "agent_reasoning_steps", "Tool steps of a query that succeeded.", buckets=_STEPS
+        )
+
+    def _declare_seams(self) -> None:
+        self._lm_calls = self._counter(
+            "agent_lm_calls_total", "Attempts to call the language model.", "model", "outcome"
+        )
+        self._lm_latency = self._histogram(
+            "agent_lm_latency_seconds", "Time of one attempt to call the language model.", "model"
+        )
+        self._lm_tokens = self._counter(
+            "agent_lm_tokens_total", "Tokens that the language model charged for.", "model", "kind"
+        )
+        self._fallbacks = self._counter(
+            "agent_fallbacks_total", "Calls that went on to another model, by the one that failed.", "model"
+        )
+        self._openings = self._counter(
+            "circuit_breaker_openings_total", "Times that a circuit breaker opened.", "upstream"
+        )
+        self._tool_calls = self._counter("agent_tool_calls_total", "Tool calls.", "tool", "outcome")
+        self._tool_latency = self._histogram("agent_tool_latency_seconds", "Time of a tool call.", "tool")
+
+    def _declare_edges(self) -> None:
+        self._store_operations = self._counter(
+            "agent_memory_operations_total",
+            "Operations of the conversation store.",
+            "backend",
+            "operation",
+            "outcome",
+        )
+        self._store_latency = self._histogram(
+            "agent_memory_latency_seconds",
+            "Time of an operation of the conversation store.",
+            "backend",
+            "operation",
+            buckets=_STORE_SECONDS,
+        )
+        self._http_requests = self._counter(
+            "agent_http_requests_total", "HTTP requests that were answered.", "route", "method", "code"
+        )
+        self._streams_cut_off = self._counter(
+            "agent_streams_cut_off_total", "Event streams whose reader was too slow."
+        )
+        self._loop_lag = Gauge(
+            "agent_event_loop_lag_seconds", "Lateness of the event loop's last tick.", registry=self._registry
+        )
+        self._loop_blocked = self._counter(
+            "agent_event_loop_blocked_total", "Times that the event loop did not turn for too long."
+        )
+        self._counter("agent_worker_crashes_total", "Processes that ended unasked and were replaced.")
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=self._registry)
+
+    def _histogram(
+        self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+    ) -> Histogram:
+        return Histogram(name, meaning, labels, registry=self._registry, buckets=buckets)
+
+    def _begin_at_zero(self, models: Iterable[str], tools: Iterable[str]) -> None:
+        """Make the series of closed label sets, so that the first event is an increase that can be seen."""
+        for status in ("success", "failure"):
+            self._requests.labels(status)
+        for code in FAULTS:
+            self._errors.labels(code)
+        for model in models:
+            self._lm_latency.labels(model)
+            self._fallbacks.labels(model)
+            self._openings.labels(model)
+            for outcome in _LM_OUTCOMES:
+                self._lm_calls.labels(model, outcome)
+            for kind in ("prompt", "completion"):
+                self._lm_tokens.labels(model, kind)
+        for tool in tools:
+            self._tool_latency.labels(tool)
+            for outcome in _TOOL_OUTCOMES:
+                self._tool_calls.labels(tool, outcome)

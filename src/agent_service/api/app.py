@@ -14,6 +14,7 @@ from agent_service.api.documentation import Documentation
 from agent_service.api.middleware import ROUTE_TEMPLATE, RequestBoundary
 from agent_service.api.openapi import endpoints_of, openapi_document
 from agent_service.api.operations import Operations
+from agent_service.api.playground import Playground
 from agent_service.api.query import ApiOptions, Queries
 from agent_service.core.errors import MethodNotAllowedError, NotFoundError
 
@@ -71,7 +72,7 @@ def create_app(
         "/api/v1/metrics": {"GET": operations.metrics},
         "/api/v1/info": {"GET": operations.info},
         "/api/v1/circuit-breaker/reset": {"POST": operations.reset_circuit_breaker},
-        "/": {"GET": documentation.root},
+        "/": {"GET": Playground().page},
         "/docs": {"GET": documentation.page},
         "/docs/assets/{file}": {"GET": documentation.asset},
         "/openapi.json": {"GET": documentation.openapi},

@@ -13,6 +13,7 @@ import dspy
 
 from agent_service import __version__
 from agent_service.api.app import ApiOptions, create_app
+from agent_service.api.streams.presentation import LastEvents
 from agent_service.config import options as options_of
 from agent_service.core.adaptive_limit import AdaptiveLimit
 from agent_service.core.breaker import Breaker, BreakerState
@@ -38,6 +39,7 @@ from agent_service.runtime.conversations import Conversations
 from agent_service.runtime.idempotency import IdempotentAnswering
 from agent_service.runtime.lifecycle import Lifecycle
 from agent_service.runtime.runner import Runner, RunnerOptions
+from agent_service.runtime.streams.queries import FollowedQueries, StreamOptions
 from agent_service.runtime.turns import TurnKeeper, TurnOptions
 from agent_service.runtime.vitals import ServiceVitals
 from agent_service.telemetry.logs import LogOptions, configure_logging
@@ -108,8 +110,16 @@ def build(settings: Settings) -> Service:
     )
     metrics = _metrics(program, pool, runner, vitals)
     observers.add(metrics)
+    answering = _answering(settings, runner, store)
     app = create_app(
-        answering=_answering(settings, runner, store),
+        answering=answering,
+        following=FollowedQueries(
+            answering=answering,
+            presentation=LastEvents(),
+            clock=clock,
+            observer=observers,
+            options=StreamOptions(),
+        ),
         remembering=Conversations(store=store, runner=runner, clock=clock),
         vitals=vitals,
         expose_metrics=metrics.expose,

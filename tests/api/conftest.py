@@ -10,9 +10,11 @@ import httpx
 import pytest
 
 from agent_service.api.app import ApiOptions, create_app
+from agent_service.api.streams.presentation import LastEvents
 from agent_service.core.messages import Answer, ConversationId, Query, StoredTurn, Turn, Usage
 from agent_service.memory.base import Page, SessionInfo, Window
 from agent_service.runtime.base import OK, HealthReport, ServiceInfo
+from agent_service.runtime.streams.queries import FollowedQueries, StreamOptions
 from agent_service.testing import FakeClock, RecordingObserver
 
 if TYPE_CHECKING:
@@ -20,16 +22,20 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message
 
+    from agent_service.core.observer import Observer
+
 
 class FakeAnswering:
     """Answers as ``script`` says, else repeats the question; keeps every query."""
 
     def __init__(self) -> None:
         self.queries: list[Query] = []
+        self.listener: Observer | None = None
         self.script: Callable[[Query], Awaitable[Answer]] | None = None
 
-    async def answer(self, query: Query) -> Answer:
-        """Keep the query and follow the script."""
+    async def answer(self, query: Query, listener: Observer | None = None) -> Answer:
+        """Keep the query and follow the script, which finds the listener here."""
+        self.listener = listener
         self.queries.append(query)
         if self.script is not None:
             return await self.script(query)
@@ -193,11 +199,13 @@ class Service:
     observer: RecordingObserver = field(default_factory=RecordingObserver)
     clock: FakeClock = field(default_factory=FakeClock)
     options: ApiOptions = field(default_factory=ApiOptions)
+    stream_options: StreamOptions = field(default_factory=StreamOptions)
 
     def app(self, **overrides: Any) -> ASGIApp:
         """The app over these doubles."""
         collaborators: dict[str, Any] = {
             "answering": self.answering,
+            "following": self.following(),
             "remembering": self.store,
             "vitals": self.vitals,
             "expose_metrics": lambda: (b"agent_pool_size 4.0\n", "text/plain; version=0.0.4; charset=utf-8"),
@@ -206,6 +214,16 @@ class Service:
             "options": self.options,
         }
         return create_app(**{**collaborators, **overrides})
+
+    def following(self) -> FollowedQueries:
+        """Streams of the queries that ``answering`` answers."""
+        return FollowedQueries(
+            answering=self.answering,
+            presentation=LastEvents(),
+            clock=self.clock,
+            observer=self.observer,
+            options=self.stream_options,
+        )
 
     def client(self, **overrides: Any) -> httpx.AsyncClient:
         """A client whose requests go straight to the app; close it."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent_service.core.messages import StoredTurn
+    from agent_service.core.observer import Observer
     from agent_service.memory.base import Claim, Page
 
 ADA = ConversationId("ada")
@@ -81,7 +82,7 @@ class Service:
         options = IdempotencyOptions(running_ttl_seconds=RUNNING_TTL_SECONDS)
         return IdempotentAnswering(answering=self, store=self.store, options=options)
 
-    async def answer(self, query: Query) -> Answer:
+    async def answer(self, query: Query, listener: Observer | None = None) -> Answer:
         """As a runner does."""
         self.asked.append(query)
         if self.script is not None:

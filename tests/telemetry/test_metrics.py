@@ -18,6 +18,7 @@ from agent_service.core.observer import (
     QueryFinished,
     RunStarted,
     StoreOperationFinished,
+    StreamCutOff,
     ToolFinished,
 )
 from agent_service.telemetry.error_codes import FAULTS
@@ -42,6 +43,7 @@ LABELS = {
     "agent_memory_operations_total": {"backend", "operation", "outcome"},
     "agent_memory_latency_seconds": {"backend", "operation"},
     "agent_http_requests_total": {"route", "method", "code"},
+    "agent_streams_cut_off_total": set(),
     "agent_event_loop_lag_seconds": set(),
     "agent_event_loop_blocked_total": set(),
     "agent_pool_abandoned": set(),
@@ -122,6 +124,7 @@ def _everything() -> list[Event]:
         _answered(),
         LoopLagMeasured("", 0.004),
         LoopBlocked("", 1.2),
+        StreamCutOff("r"),
         FallbackTaken("r", "a/model", "b/model"),
     ]
 

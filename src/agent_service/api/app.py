@@ -16,19 +16,21 @@ from agent_service.api.openapi import endpoints_of, openapi_document
 from agent_service.api.operations import Operations
 from agent_service.api.playground import Playground
 from agent_service.api.query import ApiOptions, Queries
+from agent_service.api.streams.endpoints import StreamedQueries
+from agent_service.api.streams.presentation import LastEvents
 from agent_service.core.errors import MethodNotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
     from agent_service.core.clock import Clock
     from agent_service.core.observer import Observer
     from agent_service.runtime.base import Answering, Remembering, Vitals
+    from agent_service.runtime.streams.base import Following
 
-    Handler = Callable[[Request], Awaitable[Response]]
+    Handler = Callable[[Request], Awaitable[ASGIApp]]
     Handlers = Mapping[str, Handler]
 
 __all__ = ["ApiOptions", "create_app"]
@@ -37,6 +39,7 @@ __all__ = ["ApiOptions", "create_app"]
 def create_app(
     *,
     answering: Answering,
+    following: Following,
     remembering: Remembering,
     vitals: Vitals,
     expose_metrics: Callable[[], tuple[bytes, str]],
@@ -49,6 +52,7 @@ def create_app(
 
     Args:
         answering: answers queries.
+        following: answers queries and tells of their steps.
         remembering: reads and erases conversations.
         vitals: how the service is.
         expose_metrics: the metrics' text and its content type.
@@ -59,11 +63,13 @@ def create_app(
     """
     document = openapi_document(options)
     queries = Queries(answering=answering, options=options)
+    streams = StreamedQueries(queries=queries, following=following, presentation=LastEvents())
     conversations = Conversations(remembering=remembering)
     operations = Operations(vitals=vitals, expose_metrics=expose_metrics, endpoints=endpoints_of(document))
     documentation = Documentation(openapi_json=json.dumps(document).encode())
     paths: dict[str, Handlers] = {
-        "/api/v1/query": {"POST": queries.ask},
+        "/api/v1/query": {"POST": streams.or_plain(queries.ask)},
+        "/api/v1/query/stream": {"POST": streams.ask},
         "/api/v1/users/{user_id:path}/history": {"GET": conversations.read, "DELETE": conversations.erase},
         "/api/v1/users/{user_id:path}/sessions": {"GET": conversations.sessions},
         "/api/v1/live": {"GET": operations.live},

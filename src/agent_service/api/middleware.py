@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 ROUTE_TEMPLATE = "agent_service.route"
 """Key of the request's scope under which the matched endpoint leaves its path template."""
 
+ERROR_CODE = "agent_service.error"
+"""Key of the scope under which a stream leaves the code of the error that it ended with."""
+
 _CLIENT_LEFT_STATUS = 499
 _VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -36,9 +39,9 @@ class RequestBoundary:
     Every answer carries ``X-Request-ID`` (the caller's own when it is 1-64 of ``A-Z a-z 0-9 . _ -``),
     ``X-Content-Type-Options: nosniff`` and, unless the answer says otherwise, ``Cache-Control: no-store``.
     Within, ``REQUEST_ID`` holds the identity. Afterwards the observer gets one ``HttpRequestFinished``,
-    with the code of the problem that was the answer, or status 499 and no code when the client left
-    before there was one. The error of an answer that breaks off half-way
-    is raised, so that the server cuts the connection instead of pretending an end.
+    with the code of the problem that was the answer or the end of a stream, or status 499 and no code when
+    the client left before there was one. The error of an answer that breaks off half-way is raised,
+    so that the server cuts the connection instead of pretending an end.
     """
 
     def __init__(self, app: ASGIApp, *, observer: Observer, clock: Clock) -> None:
@@ -91,7 +94,7 @@ class _Exchange:
             method=method if method in _METHODS else "OTHER",
             status=self._status or _CLIENT_LEFT_STATUS,
             latency_seconds=latency_seconds,
-            error=self._error,
+            error=self._error or self._scope.get(ERROR_CODE),
         )
 
     @property

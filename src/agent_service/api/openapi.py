@@ -11,6 +11,7 @@ from agent_service import __version__
 from agent_service.api import operation_schemas, schemas
 from agent_service.api.openapi_headers import EXAMPLE_REQUEST_ID, component_headers, component_parameters
 from agent_service.api.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_CODES, problem_of, status_of
+from agent_service.api.streams.openapi import with_streams
 from agent_service.core import errors
 from agent_service.core.errors import FieldProblem, ServiceError
 from agent_service.core.messages import Progress, Usage
@@ -177,10 +178,12 @@ def openapi_document(options: ApiOptions) -> Document:
             {"name": "conversations", "description": "What the service remembers of a user."},
             {"name": "operations", "description": "Health, probes, metrics and levers."},
         ],
-        "paths": {
-            path: {method: _operation(operation) for method, operation in methods.items()}
-            for path, methods in _OPERATIONS.items()
-        },
+        "paths": with_streams(
+            {
+                path: {method: _operation(operation) for method, operation in methods.items()}
+                for path, methods in _OPERATIONS.items()
+            }
+        ),
         "components": {
             "schemas": _component_schemas(options),
             "headers": component_headers(),

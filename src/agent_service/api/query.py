@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -23,11 +23,16 @@ from agent_service.core.errors import CancelledByCallerError
 from agent_service.core.messages import DEFAULT_SESSION_ID, ConversationId, Query
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from starlette.requests import Request
     from starlette.types import Receive
 
     from agent_service.core.messages import Answer
     from agent_service.runtime.base import Answering
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +69,18 @@ class Queries:
 
     async def ask(self, request: Request) -> Response:
         """Answer the question in the body; ends without an answer when the client leaves."""
-        await self._turnstile.enter()
-        query = await self._read(request)
-        answer = await answer_while_connected(self._answering, query, request.receive)
+        query = await self.read(request)
+        answer = await while_connected(self._answering.answer(query), request.receive)
         headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
-        return Response(_response_body(answer), headers=headers, media_type="application/json")
+        return Response(response_body(answer), headers=headers, media_type="application/json")
 
-    async def _read(self, request: Request) -> Query:
+    async def read(self, request: Request) -> Query:
+        """The query in a request, once it is this request's turn.
+
+        Raises:
+            ServiceError: the request is not valid.
+        """
+        await self._turnstile.enter()
         timeout_seconds, expected_seq = read_timeout_seconds(request), read_expected_seq(request)
         idempotency_key = read_idempotency_key(request)
         body = await read_json(request, max_bytes=self._options.max_body_bytes)
@@ -87,18 +97,18 @@ class Queries:
         )
 
 
-async def answer_while_connected(answering: Answering, query: Query, receive: Receive) -> Answer:
-    """The answer to ``query``, unless the client leaves first: then answering is cancelled.
+async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """What ``work`` returns, unless the client leaves first: then the work is cancelled.
 
     Call it when the request's body is read, from the task that serves the request.
 
     Raises:
-        ServiceError: whatever ``answering`` raises.
-        starlette.requests.ClientDisconnect: the client left; answering has ended.
+        ServiceError: whatever ``work`` raises.
+        starlette.requests.ClientDisconnect: the client left; the work has ended.
     """
     watch = _ClientWatch(receive)
     try:
-        return await answering.answer(query)
+        return await work
     except (asyncio.CancelledError, CancelledByCallerError):
         if watch.took_back_its_cancellation():
             raise ClientDisconnect from None
@@ -132,7 +142,8 @@ class _ClientWatch:
         self._watching.cancel()
 
 
-def _response_body(answer: Answer) -> str:
+def response_body(answer: Answer) -> str:
+    """The answer as a caller reads it."""
     query = answer.query
     return QueryResponse(
         answer=answer.text,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agent_service.core.messages import Usage
 
 _log = logging.getLogger(__name__)
@@ -58,10 +60,14 @@ class FallbackTaken(Event):
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted(Event):
-    """A tool call begins; ``step`` counts tool steps of the run from 1."""
+    """A tool call begins; ``step`` counts tool steps of the run from 1.
+
+    ``arguments`` are there in a run that is watched: shortened, with secrets masked.
+    """
 
     tool: str
     step: int
+    arguments: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,14 @@ class ToolFinished(Event):
     step: int
     outcome: str
     latency_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDelta(Event):
+    """More of the answer's text, in a run that is watched. A later ``reply`` replaces an earlier one."""
+
+    reply: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +137,11 @@ class HttpRequestFinished(Event):
     status: int
     latency_seconds: float
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCutOff(Event):
+    """The reader of an event stream took too little of it, and is served no longer."""
 
 
 @dataclass(frozen=True, slots=True)

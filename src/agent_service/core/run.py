@@ -104,6 +104,7 @@ class Run:
         clock: where time comes from.
         observer: who is told of every event.
         limits: what the query may use.
+        is_watched: whether somebody follows the run, for whom its events carry arguments and answer's text.
     """
 
     def __init__(
@@ -114,11 +115,13 @@ class Run:
         clock: Clock,
         observer: Observer,
         limits: RunLimits = RunLimits(),
+        is_watched: bool = False,
     ) -> None:
         self.request_id = request_id
         self.deadline = deadline
         self.clock = clock
         self.limits = limits
+        self.is_watched = is_watched
         self.usage = Usage()
         self.tools_used: tuple[str, ...] = ()
         self.answered_by = ""

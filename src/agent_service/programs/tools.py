@@ -15,6 +15,7 @@ from pydantic import PrivateAttr
 from agent_service.core.observer import ToolFinished, ToolStarted
 from agent_service.core.run import Run, StepTimeoutError
 from agent_service.programs.context import current_run
+from agent_service.programs.streams.tool_arguments import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,14 +74,14 @@ class ToolSeam:
             return tool(**arguments)
         if not self._bridge.on_service_loop():
             return self._bridge.wait(self._acall(run, tool, arguments, home=None))
-        with _Step(run, tool.name or "tool"):
+        with _Step(run, tool.name or "tool", arguments):
             return tool(**arguments)
 
     async def _acall(
         self, run: Run, tool: dspy.Tool, arguments: dict[str, Any], *, home: asyncio.AbstractEventLoop | None
     ) -> Any:
         """On the service's loop, where a stop reaches it; ``home`` is the caller's if that is another."""
-        with _Step(run, tool.name or "tool") as step:
+        with _Step(run, tool.name or "tool", arguments) as step:
             try:
                 with run.interruptible(self._timeout_seconds):
                     if not _is_async(tool.func):
@@ -151,16 +152,17 @@ class SeamTool(dspy.Tool):
 class _Step:
     """One tool call of a run, from its check to its events."""
 
-    def __init__(self, run: Run, tool: str) -> None:
+    def __init__(self, run: Run, tool: str, arguments: dict[str, Any]) -> None:
         run.check()
         self.outcome = "success"
         self._run = run
         self._tool = tool
         self._number = run.count_tool_step(tool)
+        self._arguments = shown(arguments) if run.is_watched else None
         self._started = run.clock.monotonic()
 
     def __enter__(self) -> Self:
-        self._run.emit(ToolStarted(self._run.request_id, self._tool, self._number))
+        self._run.emit(ToolStarted(self._run.request_id, self._tool, self._number, self._arguments))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:

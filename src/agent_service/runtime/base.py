@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agent_service.core.messages import Answer, ConversationId, Query
+    from agent_service.core.observer import Observer
     from agent_service.memory.base import Page, SessionInfo
 
 OK = "ok"
@@ -45,10 +46,12 @@ class ServiceInfo:
 class Answering(Protocol):
     """Answers queries."""
 
-    async def answer(self, query: Query) -> Answer:
+    async def answer(self, query: Query, listener: Observer | None = None) -> Answer:
         """Run the program for ``query`` and keep the turn.
 
-        Cancelling the call means that the caller left: the run is stopped, its LM call included.
+        ``listener`` follows the run: it is told of the run's own events, on whatever thread they happen.
+        An answer that was given before has none. Cancelling the call means that the caller left: the run is
+        stopped, its LM call included.
 
         Raises:
             ServiceError: the caller is told its code and detail.

@@ -26,6 +26,7 @@ from agent_service.runtime.answer_record import read_answer, written_answer
 
 if TYPE_CHECKING:
     from agent_service.core.messages import Query, StoredTurn
+    from agent_service.core.observer import Observer
     from agent_service.memory.base import Claim, ConversationStore
     from agent_service.runtime.base import Answering
 
@@ -78,7 +79,7 @@ class IdempotentAnswering:
     def __repr__(self) -> str:
         return f"<IdempotentAnswering before {self._answering!r}>"
 
-    async def answer(self, query: Query) -> Answer:
+    async def answer(self, query: Query, listener: Observer | None = None) -> Answer:
         """Answer ``query``, or repeat the answer that its key was given.
 
         Raises:
@@ -88,7 +89,7 @@ class IdempotentAnswering:
             ServiceError: see ``Answering.answer``.
         """
         if query.idempotency_key is None:
-            return await self._answering.answer(query)
+            return await self._answering.answer(query, listener)
         key = IdempotencyKey(query.conversation.user_id, query.idempotency_key)
         claimant = str(uuid.uuid4())
         claim = await self._claim(key, query, claimant, self._options.running_ttl_seconds)
@@ -99,7 +100,7 @@ class IdempotentAnswering:
             raise ConflictError(detail, retry_after_seconds=_RETRY_AFTER_SECONDS)
         if claim.state == "done":
             return await self._repeat(query, claim)
-        return await self._answer_once(query, key, claim, claimant)
+        return await self._answer_once(query, key, claim, claimant, listener)
 
     async def _claim(
         self, key: IdempotencyKey, query: Query, claimant: str, running_ttl_seconds: float
@@ -112,12 +113,14 @@ class IdempotentAnswering:
             running_ttl_seconds=running_ttl_seconds,
         )
 
-    async def _answer_once(self, query: Query, key: IdempotencyKey, claim: Claim, claimant: str) -> Answer:
+    async def _answer_once(
+        self, query: Query, key: IdempotencyKey, claim: Claim, claimant: str, listener: Observer | None
+    ) -> Answer:
         is_first = claim.turn_id == claimant
         try:
             answer = None if is_first else await self._from_history(query, claim.turn_id)
             if answer is None:
-                answer = await self._answering.answer(replace(query, turn_id=claim.turn_id))
+                answer = await self._answering.answer(replace(query, turn_id=claim.turn_id), listener)
             if answer.stored:
                 await self._finish(key, claim.turn_id, answer)
             else:

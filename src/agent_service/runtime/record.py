@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from agent_service.core.messages import Progress
-from agent_service.core.observer import QueryFinished
+from agent_service.core.observer import QueryFinished, RunStarted
 
 if TYPE_CHECKING:
     from agent_service.core.errors import ServiceError
@@ -32,8 +32,9 @@ class Record:
         self._program_began = False
 
     def program_begins(self) -> None:
-        """From now on a failure tells how far the query had come."""
+        """Emit it; from now on a failure tells how far the query had come."""
         self._program_began = True
+        self._run.emit(RunStarted(self._run.request_id, self._program.name))
 
     def succeeded(self, answer: Answer) -> Answer:
         """Emit the success; returns the answer with its latency."""

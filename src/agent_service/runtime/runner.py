@@ -17,7 +17,7 @@ from agent_service.core.errors import (
     ShuttingDownError,
 )
 from agent_service.core.messages import Answer, Query, Turn
-from agent_service.core.observer import RunStarted
+from agent_service.core.observer import Observers
 from agent_service.core.run import Run, RunLimits, RunStoppedError, StopReason
 from agent_service.memory.base import Window
 from agent_service.runtime.answer_text import as_text
@@ -112,9 +112,9 @@ class Runner:
         """Slots held by work that no caller waits for: threads, programs that heed no stop, late commits."""
         return self._in_flight.abandoned
 
-    async def answer(self, query: Query) -> Answer:
+    async def answer(self, query: Query, listener: Observer | None = None) -> Answer:
         """Answer ``query``; see ``Answering.answer``."""
-        run = self._begin(query)
+        run = self._begin(query, listener)
         record = Record(query, run, program=self._program.spec, observer=self._observer)
         self._in_flight.waited_for.add(run)
         try:
@@ -157,14 +157,15 @@ class Runner:
         """Within, the user's queries are kept from the conversation; see ``InFlight.erasing``."""
         return self._in_flight.erasing(user_id, session_id)
 
-    def _begin(self, query: Query) -> Run:
+    def _begin(self, query: Query, listener: Observer | None) -> Run:
         deadline = Deadline.after(self._clock, self._options.limit_seconds(query))
         return Run(
             request_id=query.request_id,
             deadline=deadline.earlier_by(self._options.reserve_seconds(query)),
             clock=self._clock,
-            observer=self._observer,
+            observer=self._observer if listener is None else Observers(self._observer, listener),
             limits=self._options.limits,
+            is_watched=listener is not None,
         )
 
     async def _admit(self, query: Query, run: Run, record: Record) -> Answer:
@@ -181,7 +182,6 @@ class Runner:
 
     async def _carry_out(self, query: Query, run: Run, record: Record) -> Answer:
         """The work itself, in a task of the service's own: it ends when the work ends, whoever listens."""
-        self._observer.observe(RunStarted(run.request_id, self._program.spec.name))
         with run.stopped_at_deadline():
             async with self._turns.hold(query.conversation, run) as held:
                 return await self._take_turn(query, run, record, held)

@@ -26,6 +26,7 @@ from agent_service.core.observer import (
     LoopLagMeasured,
     QueryFinished,
     StoreOperationFinished,
+    StreamCutOff,
     ToolFinished,
 )
 from agent_service.telemetry.error_codes import FAULTS
@@ -131,6 +132,8 @@ class Metrics:
                 self._store_latency.labels(event.backend, event.operation).observe(event.latency_seconds)
             case HttpRequestFinished():
                 self._http_request_finished(event)
+            case StreamCutOff():
+                self._streams_cut_off.inc()
             case LoopLagMeasured():
                 self._loop_lag.set(event.lag_seconds)
             case LoopBlocked():
@@ -198,6 +201,9 @@ class Metrics:
         )
         self._http_requests = self._counter(
             "agent_http_requests_total", "HTTP requests that were answered.", "route", "method", "code"
+        )
+        self._streams_cut_off = self._counter(
+            "agent_streams_cut_off_total", "Event streams whose reader was too slow."
         )
         self._loop_lag = Gauge(
             "agent_event_loop_lag_seconds", "Lateness of the event loop's last tick.", registry=self._registry

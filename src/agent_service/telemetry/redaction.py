@@ -7,12 +7,15 @@ exceptions. Their words are withheld while their logger is not at debug (``LOG_L
 from __future__ import annotations
 
 import logging
-import re
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from agent_service.core.secrets import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["MODEL_LIBRARIES", "described", "fixed_part", "redacted", "speaks_with_model"]
 
 MODEL_LIBRARIES = ("dspy", "litellm", "LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai")
 """Loggers, and packages, that speak with the language model."""
@@ -21,32 +24,6 @@ _TALKATIVE_PACKAGES = (*MODEL_LIBRARIES, "pydantic", "pydantic_core")
 _KNOWN_BEGINNINGS = ("Ending the trajectory", "Trajectory exceeded the context window")
 _MAX_FRAMES = 20
 _MAX_CHAIN = 10
-
-_MASK = "***"
-_SECRET_KEY = re.compile(
-    r"(^|[_-])(authorization|api[_-]?key|password|passwd|secret|token|cookie)$", re.IGNORECASE
-)
-_SECRET_TEXT = re.compile(
-    r"(?P<before>\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}"
-    r"|\b[srp]k-[\w-]{6,}"
-    r"|(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@]*:[^\s/@]*(?=@)",
-    re.IGNORECASE,
-)
-
-
-def redacted(value: Any) -> Any:
-    """``value`` with keys, tokens and passwords replaced by ``***``, also inside mappings and lists."""
-    if isinstance(value, str):
-        return _SECRET_TEXT.sub(_mask, value)
-    if isinstance(value, dict):
-        return {key: _MASK if _SECRET_KEY.search(str(key)) else redacted(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [redacted(item) for item in value]
-    return value
-
-
-def _mask(found: re.Match[str]) -> str:
-    return (found["before"] or found["scheme"] or "") + _MASK
 
 
 def speaks_with_model(logger_name: str) -> bool:

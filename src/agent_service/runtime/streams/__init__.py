@@ -1,0 +1,1 @@
+"""Queries whose events are followed while they run, and read again later."""

@@ -79,9 +79,15 @@ async function showSessions(after) {
   $("more-sessions").onclick = () => showSessions(page.next_after);
 }
 
+function when(at) {
+  const day = new Date(at);
+  const isToday = day.toDateString() === new Date().toDateString();
+  return isToday ? day.toLocaleTimeString([], { timeStyle: "short" }) : day.toLocaleDateString();
+}
+
 function sessionRow({ session_id: session, turns, last_at: at }) {
   const title = titles.of(session);
-  const about = turns ? `${turns} ${turns === 1 ? "turn" : "turns"}, ${new Date(at).toLocaleString()}` : "nothing said yet";
+  const about = turns ? `${turns} ${turns === 1 ? "turn" : "turns"}, ${when(at)}` : "nothing said yet";
   const open = element("button", { type: "button", class: "open", title, "aria-current": session === kept.session ? "true" : null, onclick: () => openSession(session) }, title, element("small", {}, about));
   const erase = element("button", { type: "button", class: "icon quiet", "aria-label": `Erase ${title}`, title: "Erase", onclick: () => askToErase(session, title) }, "\u2715");
   return element("li", {}, open, turns ? erase : null);

@@ -56,7 +56,7 @@ class Reply {
     this.question = question;
     this.askAgain = askAgain;
     this.text = "";
-    this.steps = new Map();
+    this.unfinished = [];
     this.list = element("ol");
     this.summary = element("summary", {}, "Thinking");
     this.details = element("details", { class: "steps", open: true }, this.summary, this.list);
@@ -70,6 +70,7 @@ class Reply {
     if (kind === "lm.started" || kind === "tool.started") this.#begin(kind, data);
     else if (kind === "lm.finished" || kind === "tool.finished") this.#finish(kind, data);
     else if (kind === "answer.delta") this.#grow(data.text);
+    else if (kind === "answer.reset") this.text = this.answer.textContent = "";
     else if (kind === "answer") this.end(data);
   }
 
@@ -78,20 +79,21 @@ class Reply {
     const name = isTool ? element("code", {}, `${data.tool}(${shortly(data.arguments)})`) : element("span", {}, data.attempt > 1 ? `asks ${data.model}, attempt ${data.attempt}` : `asks ${data.model}`);
     const row = element("li", {}, element("span", { "aria-hidden": "true" }, isTool ? "\u2699" : "\u2026"), name, element("time", {}, "\u2026"));
     followingEnd(() => this.list.append(row));
-    this.last = { row, kind: isTool ? "tool" : "lm" };
-    this.steps.set(keyOf(kind, data), row);
+    this.unfinished.push({ key: keyOf(kind, data), row });
     this.summary.textContent = isTool ? `Using ${data.tool}` : "Thinking";
     if (isTool) announce(`Using ${data.tool}`);
   }
 
   #finish(kind, data) {
-    const row = this.steps.get(keyOf(kind, data));
-    if (!row) return;
+    const place = this.unfinished.findIndex(({ key }) => key === keyOf(kind, data));
+    if (place < 0) return;
+    const [{ row }] = this.unfinished.splice(place, 1);
     const good = data.outcome === "success";
     row.firstChild.textContent = good ? "\u2713" : "\u2717";
     row.firstChild.className = good ? "good" : "bad";
     row.lastChild.textContent = good ? duration(data.latency_ms) : `${data.outcome}, ${duration(data.latency_ms)}`;
-    if (data.usage?.total_tokens) row.children[1].append(`, ${data.usage.total_tokens} tokens`);
+    const tokens = (data.prompt_tokens || 0) + (data.completion_tokens || 0);
+    if (tokens) row.children[1].append(`, ${tokens} tokens`);
   }
 
   #grow(text) {
@@ -168,7 +170,7 @@ class Reply {
   }
 }
 
-const keyOf = (kind, data) => (kind.startsWith("tool") ? `tool ${data.step}` : `lm ${data.model} ${data.call ?? data.attempt}`);
+const keyOf = (kind, data) => (kind.startsWith("tool") ? `tool ${data.step}` : `lm ${data.model} ${data.attempt}`);
 
 function shortly(values) {
   if (values === undefined || values === null) return "";

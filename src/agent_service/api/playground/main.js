@@ -43,11 +43,12 @@ async function askQuestion(question, key = randomId()) {
   }
 }
 
-function submit() {
+async function submit() {
   const question = $("question").value.trim();
   if (!question || asking) return;
   $("question").value = "";
   fitQuestion();
+  await loading; // what was said before comes first, and takes the place of all that is shown
   showQuestion(question);
   transcript.scrollTop = transcript.scrollHeight;
   askQuestion(question);
@@ -102,8 +103,14 @@ async function openSession(session) {
 }
 
 let shownConversations = 0;
+let loading = Promise.resolve();
 
-async function showConversation() {
+function showConversation() {
+  loading = loadConversation();
+  return loading;
+}
+
+async function loadConversation() {
   const turn = ++shownConversations;
   showSessions();
   try {

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 import dspy
 
+from agent_service.programs.streams.answer_predictor import AnswerWatch
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -28,6 +30,8 @@ def running(run: Run, lm: object) -> AbstractContextManager[None]:
         "track_usage": False,
         "warn_on_type_mismatch": False,
     }
+    if run.is_watched:
+        settings["callbacks"] = [*dspy.settings.callbacks, AnswerWatch()]
     if lm is not None:
         settings["lm"] = lm
     return cast("AbstractContextManager[None]", dspy.context(**settings))

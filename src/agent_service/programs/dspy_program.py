@@ -16,6 +16,7 @@ from agent_service.programs.context import running
 from agent_service.programs.conversation import render
 from agent_service.programs.errors import translate
 from agent_service.programs.lm.offline import OFFLINE_MODEL, OfflineEngine, OfflineTransport
+from agent_service.programs.streams.answer_predictor import mark_answer_predictor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,7 @@ class DspyProgram(Program):
 
     async def start(self) -> None:
         """Attach to the running loop and look up what the models can do."""
+        mark_answer_predictor(self._module, self.spec.answer_output)
         self._bridge.attach()
         # DSPy hops to the default executor several times per LM call; the default size starves it.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_EXECUTOR_THREADS, "dspy"))

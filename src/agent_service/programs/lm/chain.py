@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ModelChain:
-    """Calls the first model that answers. Nothing of an answer is seen before it is whole, so none is mixed.
+    """Calls the first model that answers. Once somebody has read some of a reply there is no other.
 
     Args:
         seams: the model, then its fallbacks; each has a breaker, retries and a limit of its own.

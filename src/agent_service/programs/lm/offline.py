@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from dspy import lm15
@@ -9,10 +10,11 @@ from dspy import lm15
 from agent_service.programs.offline.rules import Prompt, reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
 OFFLINE_MODEL = "offline"
 _CHARS_PER_TOKEN = 4
+_WORD = re.compile(r"\s*\S+|\s+$")
 
 
 class OfflineEngine:
@@ -44,6 +46,14 @@ class OfflineTransport:
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """Answer the prompt."""
         return self._engine.complete(request)
+
+    async def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
+        """The same, word by word."""
+        reply = self._engine.complete(request)
+        yield lm15.StreamStartEvent(id=reply.id, model=reply.model)
+        for word in _WORD.findall(reply.text):
+            yield lm15.StreamDeltaEvent(delta=lm15.TextDelta(text=word))
+        yield lm15.StreamEndEvent(finish_reason=reply.finish_reason, usage=reply.usage)
 
     async def aclose(self) -> None:
         """Nothing is open."""

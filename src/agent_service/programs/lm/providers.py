@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Hashable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from dspy.clients.engines.lm15_engine import timeouts_for
 from agent_service.programs.lm.bounded_transport import BoundedTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from agent_service.programs.base import LMOptions
     from agent_service.programs.lm.seam import Transport
@@ -90,9 +91,19 @@ class NativeTransport:
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """One HTTP call."""
+        return await self._client().complete(replace(request, model=self._route.model))
+
+    def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
+        """The same, with the reply as it is written."""
+        events: AsyncIterator[lm15.StreamEvent] = self._client().stream(
+            replace(request, model=self._route.model)
+        )
+        return events
+
+    def _client(self) -> Any:
         if self._provider is None:
             self._provider = self._router.lm(f"{self._route.provider}:{self._route.model}")
-        return await self._provider.complete(replace(request, model=self._route.model))
+        return self._provider
 
     async def aclose(self) -> None:
         """Close the connections, those in use too."""
@@ -110,6 +121,17 @@ class EngineTransport:
         if self._async_engine is not None:
             return await self._async_engine.complete(request)
         return await asyncio.to_thread(self._sync_engine.complete, request)
+
+    async def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
+        """The same in events, which come at the end from an engine that does not stream asynchronously."""
+        events = getattr(self._async_engine, "stream", None)
+        if events is None:
+            for event in lm15.response_to_events(await self.complete(request)):
+                yield event
+            return
+        async with aclosing(events(request)) as stream:
+            async for event in stream:
+                yield event
 
     async def aclose(self) -> None:
         """Nothing: whoever made the engine owns it."""

@@ -13,13 +13,15 @@ from agent_service.core.messages import Usage
 from agent_service.core.observer import LMCallFinished, LMCallStarted
 from agent_service.core.run import Run, RunStoppedError, StepTimeoutError, StopReason
 from agent_service.programs.context import current_run
-from agent_service.programs.lm.verdicts import BreakerReport, Verdict, judge
+from agent_service.programs.lm.verdicts import BreakerReport, BrokenOffError, Verdict, judge
+from agent_service.programs.streams.relay import relay_for
 
 if TYPE_CHECKING:
     from agent_service.core.adaptive_limit import AdaptiveLimit, LimitPermit
     from agent_service.core.breaker import Breaker, Permit
     from agent_service.core.observer import Observer
     from agent_service.core.retry import RetryPolicy
+    from agent_service.programs.streams.relay import Relay
 
 _SUCCESS = Verdict(BreakerReport.SUCCESS, "success")
 _STOPPED = Verdict(BreakerReport.IGNORE, "stopped")
@@ -176,6 +178,15 @@ class LMSeam:
             raise RefusedError(error) from None
 
     async def _call(self, run: Run, request: lm15.Request, transport: Transport) -> lm15.Response:
+        relay = relay_for(run, transport)
+        try:
+            return await self._reply(run, request, relay or transport)
+        except lm15.LM15Error as error:
+            if relay is None or not relay.has_begun:
+                raise
+            raise BrokenOffError("the answer broke off") from error
+
+    async def _reply(self, run: Run, request: lm15.Request, transport: Transport | Relay) -> lm15.Response:
         limit_seconds = min(self._call_timeout_seconds, run.deadline.remaining_seconds())
         try:
             with run.interruptible(limit_seconds):

@@ -5,7 +5,7 @@ Decided from the error's type and HTTP status, never from its text (table 1.3 of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from dspy import lm15
@@ -17,6 +17,10 @@ class BreakerReport(Enum):
     SUCCESS = "success"
     FAILURE = "failure"
     IGNORE = "ignore"
+
+
+class BrokenOffError(lm15.ServerError):
+    """A reply failed after somebody had read its beginning, so it is not tried again; the cause says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ def judge(error: Exception) -> Verdict:
     A provider error without an HTTP error status is a malformed answer, hence the upstream's failure. What is
     no provider's error at all (configuration, a bug) says nothing about the upstream.
     """
+    if isinstance(error, BrokenOffError) and isinstance(error.__cause__, lm15.LM15Error):
+        return replace(judge(error.__cause__), retry=False)
     for kind, verdict in _BY_TYPE:
         if isinstance(error, kind):
             return verdict
@@ -67,5 +73,7 @@ def judge(error: Exception) -> Verdict:
 
 
 def may_fall_back(error: Exception) -> bool:
-    """Whether another model may do better: not when the request itself is what was refused."""
+    """Whether another model may do better: not when the request was refused, or the answer has begun."""
+    if isinstance(error, BrokenOffError):
+        return False
     return not isinstance(error, lm15.InvalidRequestError) or isinstance(error, lm15.UnsupportedModelError)

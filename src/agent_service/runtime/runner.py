@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,29 +13,29 @@ from agent_service.core.clock import Clock, Deadline, wait_at_most
 from agent_service.core.errors import (
     InternalError,
     MemoryUnavailableError,
-    PreconditionFailedError,
     ServiceError,
     ShuttingDownError,
 )
 from agent_service.core.messages import Answer, Query, Turn
 from agent_service.core.observer import Observers
 from agent_service.core.run import Run, RunLimits, RunStoppedError, StopReason
-from agent_service.memory.base import Window
 from agent_service.runtime.answer_text import as_text
-from agent_service.runtime.context import within_budget
 from agent_service.runtime.in_flight import InFlight
 from agent_service.runtime.owned_tasks import OwnedTasks
+from agent_service.runtime.recollection import Recollections, instructed
 from agent_service.runtime.record import Record
+from agent_service.runtime.turns import HeldTurn
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from agent_service.core.messages import StoredTurn
     from agent_service.core.observer import Observer
     from agent_service.core.pool import Lease, Pool
     from agent_service.memory.base import ConversationStore
     from agent_service.programs.base import Program, ProgramReply
-    from agent_service.runtime.turns import HeldTurn, TurnKeeper
+    from agent_service.runtime.recollection import Recollection
+    from agent_service.runtime.turns import TurnKeeper
 
 _DRAIN_RETRY_AFTER_SECONDS = 1.0
 
@@ -92,12 +93,17 @@ class Runner:
         options: RunnerOptions,
     ) -> None:
         self._program = program
-        self._store = store
         self._turns = turns
         self._pool = pool
         self._clock = clock
         self._observer = observer
         self._options = options
+        self._recollections = Recollections(
+            store=store,
+            context_turns=options.context_turns,
+            context_tokens=options.context_tokens,
+            degrade_without_memory=options.degrade_without_memory,
+        )
         self._draining = False
         self._in_flight = InFlight()
         self._working = OwnedTasks()
@@ -183,23 +189,22 @@ class Runner:
     async def _carry_out(self, query: Query, run: Run, record: Record) -> Answer:
         """The work itself, in a task of the service's own: it ends when the work ends, whoever listens."""
         with run.stopped_at_deadline():
-            async with self._turns.hold(query.conversation, run) as held:
+            turn = self._turns.hold(query.conversation, run) if query.is_recalled else _no_turn(query)
+            async with turn as held:
                 return await self._take_turn(query, run, record, held)
 
     async def _take_turn(self, query: Query, run: Run, record: Record, held: HeldTurn) -> Answer:
         """Remember, run, remember; nobody else is about to in this conversation."""
-        window = await self._remember(query, run)
-        seen = window or Window()
-        turns = within_budget([stored.turn for stored in seen.turns], self._options.context_tokens)
+        recalled = await self._recollections.recall(query, run)
         record.program_begins()
-        inputs = {self._program.spec.question_input: query.question}
-        reply = await self._program.run(run, inputs, turns)
+        inputs = {self._program.spec.question_input: instructed(query)}
+        reply = await self._program.run(run, inputs, recalled.shown)
         run.check()
         run.complete()
         turn = self._turn(query, reply)
         stored = None
-        if window is not None:
-            stored = await self._commit(query, run, turn, held, base_seq=seen.last_seq)
+        if query.is_kept and recalled.is_complete:
+            stored = await self._commit(query, run, turn, held, recalled)
         kept = turn if stored is None else stored.turn
         return Answer(
             query=query,
@@ -211,25 +216,8 @@ class Runner:
             latency_seconds=0.0,
             stored=stored is not None,
             seq=stored.seq if stored else None,
-            degraded=() if window is not None else ("memory",),
+            degraded=() if recalled.is_complete else ("memory",),
         )
-
-    async def _remember(self, query: Query, run: Run) -> Window | None:
-        """The conversation as the program may see it; None when it cannot be read and need not be.
-
-        Raises:
-            PreconditionFailedError: it is not as the caller expects.
-        """
-        try:
-            with run.interruptible():
-                window = await self._store.read(query.conversation, last_turns=self._options.context_turns)
-        except MemoryUnavailableError:
-            if self._options.degrade_without_memory and query.expected_seq is None:
-                return None
-            raise
-        if query.expected_seq not in {None, window.last_seq}:
-            raise PreconditionFailedError(f"The conversation's last turn has seq {window.last_seq}.")
-        return window
 
     def _turn(self, query: Query, reply: ProgramReply) -> Turn:
         return Turn(
@@ -242,14 +230,14 @@ class Runner:
         )
 
     async def _commit(
-        self, query: Query, run: Run, turn: Turn, held: HeldTurn, *, base_seq: int
+        self, query: Query, run: Run, turn: Turn, held: HeldTurn, recalled: Recollection
     ) -> StoredTurn | None:
         """Store the turn, whole; None when it is not durably kept by the end of the query's whole limit.
 
         A turn that is there already, under the same id, comes back as it was. A commit that takes longer
         goes on and keeps the slot, so that commits cannot pile up.
         """
-        storing = self._store.commit(query.conversation, turn, base_seq=base_seq)
+        storing = self._recollections.keep(query, turn, recalled)
         commit: asyncio.Task[Any] = self._working.begin(storing)
         self._in_flight.commits(commit, query.conversation)
         run.hold_for(commit)
@@ -277,6 +265,11 @@ class Runner:
     def _release(self, run: Run, lease: Lease) -> None:
         self._in_flight.release(run)
         lease.release()
+
+
+def _no_turn(query: Query) -> AbstractAsyncContextManager[HeldTurn]:
+    """What a query holds that has no conversation to share with others."""
+    return nullcontext(HeldTurn(query.conversation))
 
 
 async def _outcome(work: asyncio.Task[Answer], run: Run) -> Answer:

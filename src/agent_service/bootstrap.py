@@ -13,7 +13,7 @@ import dspy
 
 from agent_service import __version__
 from agent_service.api.app import ApiOptions, create_app
-from agent_service.api.streams.presentation import LastEvents
+from agent_service.bootstrap_streams import Streams, streams
 from agent_service.config import options as options_of
 from agent_service.core.adaptive_limit import AdaptiveLimit
 from agent_service.core.breaker import Breaker, BreakerState
@@ -39,7 +39,6 @@ from agent_service.runtime.conversations import Conversations
 from agent_service.runtime.idempotency import IdempotentAnswering
 from agent_service.runtime.lifecycle import Lifecycle
 from agent_service.runtime.runner import Runner, RunnerOptions
-from agent_service.runtime.streams.queries import FollowedQueries, StreamOptions
 from agent_service.runtime.turns import TurnKeeper, TurnOptions
 from agent_service.runtime.vitals import ServiceVitals
 from agent_service.telemetry.logs import LogOptions, configure_logging
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from agent_service.config import Settings
     from agent_service.memory.base import ConversationStore
     from agent_service.programs.base import Program
+    from agent_service.runtime.streams.queries import FollowedQueries
 
 _log = logging.getLogger(__name__)
 
@@ -111,22 +111,19 @@ def build(settings: Settings) -> Service:
     metrics = _metrics(program, pool, runner, vitals)
     observers.add(metrics)
     answering = _answering(settings, runner, store)
+    streaming = streams(settings, clock=clock, observer=observers)
+    following = streaming.following(answering)
     app = create_app(
         answering=answering,
-        following=FollowedQueries(
-            answering=answering,
-            presentation=LastEvents(),
-            clock=clock,
-            observer=observers,
-            options=StreamOptions(),
-        ),
-        remembering=Conversations(store=store, runner=runner, clock=clock),
+        following=following,
+        resuming=streaming.resuming,
+        remembering=Conversations(store=store, runner=runner, clock=clock, streams=streaming.keeper),
         vitals=vitals,
         expose_metrics=metrics.expose,
         observer=observers,
         clock=clock,
         options=_api_options(settings),
-        lifespan=_lifespan(lifecycle, program, logs),
+        lifespan=_lifespan(lifecycle, program, logs, streaming, following),
     )
     return Service(app=app, lifecycle=lifecycle)
 
@@ -271,10 +268,17 @@ def _metrics(program: Program, pool: Pool, runner: Runner, vitals: ServiceVitals
     )
 
 
-def _lifespan(lifecycle: Lifecycle, program: Program, logs: LogOptions) -> Any:
+def _lifespan(
+    lifecycle: Lifecycle,
+    program: Program,
+    logs: LogOptions,
+    streaming: Streams,
+    following: FollowedQueries,
+) -> Any:
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        async with lifecycle.running():
+        async with streaming.closing(following), lifecycle.running():
+            await streaming.log.start()
             configure_logging(logs)  # again: LiteLLM, when a model needs it, adds handlers that print prompts
             if program.spec.model == OFFLINE_MODEL:
                 _log.warning(

@@ -13,8 +13,11 @@ from agent_service.api.app import ApiOptions, create_app
 from agent_service.api.streams.presentation import LastEvents
 from agent_service.core.messages import Answer, ConversationId, Query, StoredTurn, Turn, Usage
 from agent_service.memory.base import Page, SessionInfo, Window
+from agent_service.memory.event_log.base import EventLog, EventLogOptions
+from agent_service.memory.event_log.in_memory import InMemoryEventLog
 from agent_service.runtime.base import OK, HealthReport, ServiceInfo
 from agent_service.runtime.streams.queries import FollowedQueries, StreamOptions
+from agent_service.runtime.streams.resuming import KeptStreams, ResumeOptions
 from agent_service.testing import FakeClock, RecordingObserver
 
 if TYPE_CHECKING:
@@ -200,12 +203,17 @@ class Service:
     clock: FakeClock = field(default_factory=FakeClock)
     options: ApiOptions = field(default_factory=ApiOptions)
     stream_options: StreamOptions = field(default_factory=StreamOptions)
+    log: EventLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = InMemoryEventLog(EventLogOptions(), clock=self.clock)
 
     def app(self, **overrides: Any) -> ASGIApp:
         """The app over these doubles."""
         collaborators: dict[str, Any] = {
             "answering": self.answering,
             "following": self.following(),
+            "resuming": KeptStreams(log=self.log, clock=self.clock, options=ResumeOptions()),
             "remembering": self.store,
             "vitals": self.vitals,
             "expose_metrics": lambda: (b"agent_pool_size 4.0\n", "text/plain; version=0.0.4; charset=utf-8"),

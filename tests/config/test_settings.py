@@ -42,6 +42,7 @@ DEFAULTS = {
     "MEMORY_MAX_TURNS": 100,
     "MEMORY_ON_FAILURE": "refuse",
     "MEMORY_TIMEOUT_SECS": 1,
+    "STREAM_RESUME_SECS": 300,
     "SHUTDOWN_GRACE_SECS": 30,
     "LOG_LEVEL": "info",
 }
@@ -165,6 +166,7 @@ WRONG = {
     "MEMORY_TIMEOUT_SECS": "1h",
     "CONVERSATION_POLICY": "queue",
     "CONVERSATION_WAIT_SECS": "0",
+    "STREAM_RESUME_SECS": "-1",
     "SHUTDOWN_GRACE_SECS": "-1",
     "LOG_FORMAT": "xml",
     "LOG_LEVEL": "info,=debug",

@@ -84,6 +84,7 @@ def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> No
     _make(path)
     old = apsw.Connection(str(path))
     old.execute("DROP TABLE turn_leases; DROP TABLE idempotency_records")
+    old.execute("DROP TABLE event_streams; DROP TABLE stream_events")
     old.pragma("user_version", 1)
     old.close()
 
@@ -92,6 +93,7 @@ def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> No
     assert connection.pragma("user_version") == SCHEMA_VERSION
     assert connection.execute("SELECT count(*) FROM turns").fetchall() == [(200,)]
     assert connection.execute("SELECT * FROM turn_leases, idempotency_records").fetchall() == []
+    assert connection.execute("SELECT * FROM event_streams, stream_events").fetchall() == []
     connection.close()
 
 

@@ -23,7 +23,6 @@ from agent_service.api.playground import Playground
 from agent_service.api.problems import problem_response
 from agent_service.api.query import ApiOptions, Queries
 from agent_service.api.streams.endpoints import StreamedQueries
-from agent_service.api.streams.presentation import LastEvents
 from agent_service.core.errors import MethodNotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from agent_service.core.errors import ServiceError
     from agent_service.core.observer import Observer
     from agent_service.runtime.base import Answering, Remembering, Vitals
-    from agent_service.runtime.streams.base import Following
+    from agent_service.runtime.streams.base import Following, Resuming
 
     Handler = Callable[[Request], Awaitable[ASGIApp]]
     Handlers = Mapping[str, Handler]
@@ -48,6 +47,7 @@ def create_app(
     *,
     answering: Answering,
     following: Following,
+    resuming: Resuming,
     remembering: Remembering,
     vitals: Vitals,
     expose_metrics: Callable[[], tuple[bytes, str]],
@@ -61,6 +61,7 @@ def create_app(
     Args:
         answering: answers queries.
         following: answers queries and tells of their steps.
+        resuming: reads what was told again.
         remembering: reads and erases conversations.
         vitals: how the service is.
         expose_metrics: the metrics' text and its content type.
@@ -71,38 +72,42 @@ def create_app(
     """
     document = openapi_document(options)
     queries = Queries(answering=answering, options=options)
-    presentation = LastEvents()
-    streams = StreamedQueries(queries=queries, following=following, presentation=presentation)
+    streams = StreamedQueries(queries=queries, following=following, resuming=resuming)
     programs = Programs(
-        program=vitals.info().program,
-        options=options,
-        answering=answering,
-        following=following,
-        presentation=presentation,
+        program=vitals.info().program, options=options, answering=answering, following=following
     )
     conversations = Conversations(remembering=remembering)
     operations = Operations(vitals=vitals, expose_metrics=expose_metrics, endpoints=endpoints_of(document))
     documentation = Documentation(openapi_json=json.dumps(document).encode())
     paths: dict[str, Handlers] = {
-        "/api/v1/query": {"POST": streams.or_plain(queries.ask)},
-        "/api/v1/query/stream": {"POST": streams.ask},
+        **streams.paths(queries.ask),
         "/api/v1/users/{user_id:path}/history": {"GET": conversations.read, "DELETE": conversations.erase},
         "/api/v1/users/{user_id:path}/sessions": {"GET": conversations.sessions},
         **_openai_paths(programs, clock),
+        **_operations_paths(operations),
+        "/": {"GET": Playground().page},
+        "/docs": {"GET": documentation.page},
+        "/docs/assets/{file}": {"GET": documentation.asset},
+        "/openapi.json": {"GET": documentation.openapi},
+    }
+    router = _router(paths, lifespan)
+    return RequestBoundary(router, observer=observer, clock=clock, error_response=_error_response)
+
+
+def _router(paths: Mapping[str, Handlers], lifespan: Lifespan[Any] | None) -> Router:
+    routes = [Route(path, Endpoint(path, handlers)) for path, handlers in paths.items()]
+    return Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
+
+
+def _operations_paths(operations: Operations) -> dict[str, Handlers]:
+    return {
         "/api/v1/live": {"GET": operations.live},
         "/api/v1/ready": {"GET": operations.ready},
         "/api/v1/health": {"GET": operations.health},
         "/api/v1/metrics": {"GET": operations.metrics},
         "/api/v1/info": {"GET": operations.info},
         "/api/v1/circuit-breaker/reset": {"POST": operations.reset_circuit_breaker},
-        "/": {"GET": Playground().page},
-        "/docs": {"GET": documentation.page},
-        "/docs/assets/{file}": {"GET": documentation.asset},
-        "/openapi.json": {"GET": documentation.openapi},
     }
-    routes = [Route(path, Endpoint(path, handlers)) for path, handlers in paths.items()]
-    router = Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
-    return RequestBoundary(router, observer=observer, clock=clock, error_response=_error_response)
 
 
 def _openai_paths(programs: Programs, clock: Clock) -> dict[str, Handlers]:

@@ -182,7 +182,8 @@ def openapi_document(options: ApiOptions) -> Document:
             {
                 path: {method: _operation(operation) for method, operation in methods.items()}
                 for path, methods in _OPERATIONS.items()
-            }
+            },
+            resume_refusals=_refusals((errors.NotFoundError(), _INVALID, errors.MemoryUnavailableError())),
         ),
         "components": {
             "schemas": _component_schemas(options),
@@ -258,10 +259,15 @@ def _responses(operation: _Operation) -> Document:
         responses["200"] = _response("The metrics.", content)
     for name in operation.answer_headers:
         responses["200"]["headers"][name] = {"$ref": f"#/components/headers/{name}"}
+    return responses | _refusals(operation.errors)
+
+
+def _refusals(those: Sequence[ServiceError]) -> Document:
+    """The responses that are problems, by status."""
     by_status: dict[int, list[ServiceError]] = {}
-    for error in (*operation.errors, *_ALWAYS):
+    for error in (*those, *_ALWAYS):
         by_status.setdefault(status_of(error), []).append(error)
-    return responses | {str(status): _problems(those) for status, those in sorted(by_status.items())}
+    return {str(status): _problems(of_status) for status, of_status in sorted(by_status.items())}
 
 
 def _problems(those: Sequence[ServiceError]) -> Document:

@@ -54,6 +54,13 @@ def component_parameters() -> Document:
             "schema": {"type": "string", "pattern": '^("[0-9]{1,18}"|[0-9]{1,18})$'},
             "example": "8",
         },
+        "Last-Event-ID": {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "The id of the last event that you have; all of them when left out.",
+            "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+            "example": "12",
+        },
         "Idempotency-Key": {
             "name": "Idempotency-Key",
             "in": "header",

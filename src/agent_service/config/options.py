@@ -9,6 +9,7 @@ from agent_service.core.breaker import BreakerOptions
 from agent_service.core.pool import PoolOptions
 from agent_service.core.run import RunLimits
 from agent_service.memory.base import StoreOptions
+from agent_service.memory.event_log.base import EventLogOptions
 from agent_service.memory.redis_connection import RedisOptions
 from agent_service.programs.base import LMOptions, ProgramOptions
 from agent_service.runtime.idempotency import IdempotencyOptions
@@ -109,5 +110,15 @@ def idempotency_options(settings: Settings) -> IdempotencyOptions:
     """How long a key is remembered: not longer than the conversation that its turn is in."""
     return IdempotencyOptions(
         ttl_seconds=min(_REMEMBERED_SECONDS, settings.memory_ttl_hours * 3600.0),
-        running_ttl_seconds=settings.agent_request_timeout_secs + _STORING_SECONDS,
+        running_ttl_seconds=longest_run_seconds(settings),
     )
+
+
+def event_log_options(settings: Settings) -> EventLogOptions:
+    """How long a stream is kept: while its run may be silent, and for the time after its end."""
+    return EventLogOptions(ttl_seconds=settings.stream_resume_secs + longest_run_seconds(settings))
+
+
+def longest_run_seconds(settings: Settings) -> float:
+    """From a query's begin to the end of all it does."""
+    return settings.agent_request_timeout_secs + _STORING_SECONDS

@@ -177,6 +177,12 @@ class Settings(BaseModel):
         allowed="`serialize`, `reject` or `parallel`",
     )
     conversation_wait_secs: float = setting("how long it may wait", 5.0, low=0.1, high=600)
+    stream_resume_secs: float = setting(
+        "how long an event stream can be picked up again after its end; 0 keeps none",
+        300.0,
+        low=0,
+        high=86_400,
+    )
     shutdown_grace_secs: float = setting(
         "how long queries in flight may finish when the service stops", 30.0, low=0, high=3600
     )

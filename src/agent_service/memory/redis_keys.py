@@ -73,6 +73,31 @@ def record_keys(principal: str, name: str) -> tuple[str, str, str]:
     return f"{base}:i:{name}", f"{base}:r:{name}", f"{base}:k"
 
 
+def streams_key(user_id: str) -> str:
+    """The names of a user's event streams, by expiry."""
+    return f"{_base('streams', user_id)}:n"
+
+
+def stream_name(session_id: str, request_id: str) -> str:
+    """The name of one event stream among those of its user; it tells the session too."""
+    return f"{_digest('session', session_id)}:{_digest('request', request_id)}"
+
+
+def is_stream_of(name: str, session_id: str) -> bool:
+    """Whether the stream of this name belongs to the session."""
+    return name.startswith(f"{_digest('session', session_id)}:")
+
+
+def named_stream_keys(user_id: str, name: str) -> tuple[str, str]:
+    """An event stream by its name, and the names of its user's streams."""
+    return f"{_base('streams', user_id)}:e:{name.partition(':')[2]}", streams_key(user_id)
+
+
+def stream_keys(user_id: str, request_id: str) -> tuple[str, str]:
+    """An event stream, and the names of its user's streams."""
+    return named_stream_keys(user_id, stream_name("", request_id))
+
+
 def encode_turn(turn: Turn, base_seq: int) -> bytes:
     """One turn without its seq, which Redis writes after the opening brace.
 

@@ -74,6 +74,25 @@ _MIGRATIONS = (
     ) STRICT;
     CREATE INDEX idempotency_records_by_expiry ON idempotency_records (expires_at_epoch_seconds);
     """,
+    """
+    CREATE TABLE event_streams (
+        id INTEGER PRIMARY KEY,
+        user_id ANY NOT NULL,
+        session_id ANY NOT NULL,
+        request_id ANY NOT NULL,
+        run_id ANY NOT NULL,
+        expires_at_epoch_seconds REAL NOT NULL,
+        UNIQUE (user_id, request_id)
+    ) STRICT;
+    CREATE INDEX event_streams_by_expiry ON event_streams (expires_at_epoch_seconds);
+    CREATE TABLE stream_events (
+        stream_id INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        data ANY NOT NULL,
+        PRIMARY KEY (stream_id, id)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 SCHEMA_VERSION = len(_MIGRATIONS)

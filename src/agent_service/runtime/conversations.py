@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agent_service.core.messages import ConversationId
     from agent_service.memory.base import ConversationStore, Page, SessionInfo
     from agent_service.runtime.runner import Runner
+    from agent_service.runtime.streams.keeper import EventKeeper
 
 SETTLING_SECONDS = 2.0
 """For turns on their way to be stored, before an erasure gives up."""
@@ -25,10 +26,14 @@ class Conversations:
         store: where conversations are.
         runner: answers queries of the same process.
         clock: where time comes from.
+        streams: keeps events of queries, which tell of conversations too.
     """
 
-    def __init__(self, *, store: ConversationStore, runner: Runner, clock: Clock) -> None:
+    def __init__(
+        self, *, store: ConversationStore, runner: Runner, clock: Clock, streams: EventKeeper | None = None
+    ) -> None:
         self._store = store
+        self._streams = streams
         self._runner = runner
         self._clock = clock
 
@@ -43,6 +48,8 @@ class Conversations:
         """Remove one conversation, or all of a user's; returns how many turns are gone."""
         with self._runner.erasing(user_id, session_id) as commits:
             await self._settled(commits)
+            if self._streams is not None:
+                await self._streams.erase(user_id, session_id)
             return await self._store.erase(user_id, session_id)
 
     async def sessions(

@@ -11,7 +11,10 @@ import pytest
 
 from agent_service.api.streams.endpoints import prefers_events
 from agent_service.core.errors import PoolExhaustedError
+from agent_service.core.messages import ConversationId
 from agent_service.core.observer import RunStarted
+from agent_service.core.stream_events import StreamEvent
+from agent_service.memory.event_log.base import StreamPart
 
 if TYPE_CHECKING:
     import httpx
@@ -174,3 +177,74 @@ async def test_the_client_says_what_its_leaving_means(service: Service, option: 
 def test_events_are_for_who_prefers_them(accept: str, events: bool) -> None:
     """A client that takes anything gets the plain answer."""
     assert prefers_events(accept) is events
+
+
+async def _kept(service: Service, *events: StreamEvent) -> None:
+    await service.log.start()
+    await service.log.append([StreamPart(ConversationId("ada", "s"), "r1", "run", events)])
+
+
+RESUME = "/api/v1/queries/r1/events?user_id=ada"
+KEPT = (StreamEvent(1, "run.started", "{}"), StreamEvent(2, "answer", '{"answer":"4"}'))
+
+
+@pytest.mark.parametrize(("headers", "ids"), [({}, ["1", "2"]), ({"Last-Event-ID": "1"}, ["2"])])
+async def test_a_stream_is_picked_up_where_it_was_left(
+    service: Service, headers: dict[str, str], ids: list[str]
+) -> None:
+    """The same events under the same ids; without a place from the begin."""
+    await _kept(service, *KEPT)
+    async with service.client() as client:
+        response = await client.get(RESUME, headers=headers)
+
+    assert response.headers["content-type"] == "text/event-stream"
+    assert [line[4:] for line in response.text.splitlines() if line.startswith("id: ")] == ids
+    assert _events(response)[-1] == ("answer", {"answer": "4"})
+
+
+async def test_who_has_everything_is_told_not_to_come_back(service: Service) -> None:
+    """204 is what makes an EventSource stop (WHATWG HTML, 9.2.3)."""
+    await _kept(service, *KEPT)
+    async with service.client() as client:
+        response = await client.get(RESUME, headers={"Last-Event-ID": "2"})
+
+    assert (response.status_code, response.content) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "field"),
+    [
+        ("/api/v1/queries/r1/events", {}, "user_id"),
+        ("/api/v1/queries/a%20b/events?user_id=ada", {}, "request_id"),
+        (RESUME, {"Last-Event-ID": "x"}, "Last-Event-ID"),
+        (RESUME, {"Last-Event-ID": "-1"}, "Last-Event-ID"),
+        (RESUME, {"Last-Event-ID": "9" * 16}, "Last-Event-ID"),
+    ],
+)
+async def test_an_invalid_place_is_refused(
+    service: Service, path: str, headers: dict[str, str], field: str
+) -> None:
+    """Each field at fault is named."""
+    await _kept(service, *KEPT)
+    async with service.client() as client:
+        response = await client.get(path, headers=headers)
+
+    assert response.status_code == 422
+    assert [at["field"] for at in response.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/queries/r1/events?user_id=bob", "/api/v1/queries/r2/events?user_id=ada"]
+)
+async def test_a_stream_is_its_users_alone(service: Service, path: str) -> None:
+    """Another's is not found, exactly like one that never was."""
+    await _kept(service, *KEPT)
+    async with service.client() as client:
+        asking = asyncio.create_task(client.get(path))
+        while not asking.done():
+            service.clock.advance(0.1)
+            await asyncio.sleep(0)
+        response = await asking
+
+    assert response.status_code == 404
+    assert response.json()["error"] == "not_found"

@@ -8,13 +8,21 @@ PATHS = openapi_document(ApiOptions())["paths"]
 
 def test_both_ways_to_a_stream_are_described() -> None:
     """The path of its own, and the plain one for clients that ask for events."""
-    for path, kinds in (
-        ("/api/v1/query/stream", ["text/event-stream"]),
-        ("/api/v1/query", ["application/json", "text/event-stream"]),
-    ):
-        operation = PATHS[path]["post"]
-        assert list(operation["responses"]["200"]["content"]) == kinds
-        assert [at["name"] for at in operation["parameters"] if at.get("in") == "query"] == ["on_disconnect"]
+    plain, streamed = PATHS["/api/v1/query"]["post"], PATHS["/api/v1/query/stream"]["post"]
+
+    assert list(plain["responses"]["200"]["content"]) == ["application/json", "text/event-stream"]
+    assert list(streamed["responses"]["200"]["content"]) == ["text/event-stream"]
+    assert [at["name"] for at in streamed["parameters"] if "name" in at] == ["on_disconnect"]
+
+
+def test_picking_a_stream_up_is_described() -> None:
+    """Where, whose and from which place on; that there may be nothing left, or nothing at all."""
+    operation = PATHS["/api/v1/queries/{request_id}/events"]["get"]
+
+    named = {at["name"]: (at["in"], at["required"]) for at in operation["parameters"] if "name" in at}
+    assert named == {"request_id": ("path", True), "user_id": ("query", True)}
+    assert {"$ref": "#/components/parameters/Last-Event-ID"} in operation["parameters"]
+    assert {"200", "204", "404", "422", "503"} <= set(operation["responses"])
 
 
 def test_a_streamed_query_is_refused_as_a_plain_one_is() -> None:

@@ -11,7 +11,6 @@ from dspy import lm15
 
 from agent_service.core.breaker import BreakerOptions
 from agent_service.core.clock import Deadline
-from agent_service.core.errors import UpstreamError
 from agent_service.core.observer import AnswerDelta, FallbackTaken, LMCallFinished
 from agent_service.core.retry import RetryOptions
 from agent_service.core.run import Run
@@ -21,7 +20,8 @@ from agent_service.programs.lm.verdicts import BrokenOffError
 from agent_service.programs.streams.answer_predictor import AnswerWatch, mark_answer_predictor
 from agent_service.programs.streams.relay import relay_for
 from agent_service.testing import FakeClock, RecordingObserver
-from tests.programs.conftest import MODEL, Async, Served, Serving, Sync, make_seam, response, said, ticks
+from tests.programs.conftest import MODEL, make_seam, response, said, ticks
+from tests.programs.streams.conftest import StreamingTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,38 +30,6 @@ if TYPE_CHECKING:
 
 REQUEST = lm15.Request(model=MODEL, messages=(lm15.Message.user("hello"),))
 ANSWER = said(reasoning="I know.", answer="Forty two\nand more.")
-
-
-class StreamingTransport:
-    """Writes its replies in pieces of four characters; an exception among them breaks a reply off."""
-
-    def __init__(self, *replies: str | tuple[str, BaseException] | BaseException) -> None:
-        self.streamed = 0
-        self._replies = list(replies)
-
-    async def complete(self, request: lm15.Request) -> lm15.Response:
-        text = self._next()
-        assert isinstance(text, str)
-        return response(text)
-
-    async def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
-        self.streamed += 1
-        reply = self._next()
-        if isinstance(reply, BaseException):
-            raise reply
-        text, error = (reply, None) if isinstance(reply, str) else reply
-        yield lm15.StreamStartEvent(id="r", model=MODEL)
-        for at in range(0, len(text), 4):
-            yield lm15.StreamDeltaEvent(delta=lm15.TextDelta(text=text[at : at + 4]))
-        if error is not None:
-            raise error
-        usage = lm15.Usage(input_tokens=10, output_tokens=5)
-        yield lm15.StreamEndEvent(finish_reason="stop", usage=usage)
-
-    async def aclose(self) -> None: ...
-
-    def _next(self) -> str | tuple[str, BaseException] | BaseException:
-        return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
 
 
 class Watched:
@@ -177,6 +145,14 @@ async def test_an_answer_that_stops_coming_times_out_and_is_not_tried_again() ->
     assert watched.transport.streamed == 1
 
 
+async def test_what_cannot_be_streamed_comes_whole() -> None:
+    """Some requests have no stream at some providers: the answer is then told at the end."""
+    watched = Watched(lm15.UnsupportedFeatureError("no stream"), ANSWER)
+
+    assert (await watched.call()).text == ANSWER
+    assert (watched.outcomes, watched.deltas) == (["success"], [])
+
+
 async def test_a_run_that_nobody_watches_is_not_streamed() -> None:
     """No predictor is at work that somebody waits for: the plain call."""
     watched = Watched(ANSWER)
@@ -197,109 +173,3 @@ async def test_the_offline_engine_writes_word_by_word() -> None:
     assert len(pieces) > 3
     assert "".join(pieces) == whole.text
     assert await stream.response() == whole
-
-
-class Draft(dspy.Module):  # type: ignore[misc] # DSPy has no types
-    """Two predictors that both give an answer; the second one's counts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.draft = dspy.Predict("question -> answer")
-        self.final = dspy.ChainOfThought("question, draft -> answer")
-
-    async def aforward(self, question: str) -> Any:
-        draft = await self.draft.acall(question=question)
-        return await self.final.acall(question=question, draft=draft.answer)
-
-
-def _watched_run(served: Served) -> Run:
-    deadline = Deadline.after(served.clock, 30.0)
-    return Run(
-        request_id="r1", deadline=deadline, clock=served.clock, observer=served.observer, is_watched=True
-    )
-
-
-async def _deltas(serve: Serving, module: dspy.Module, *replies: str) -> list[AnswerDelta]:
-    """What is told while ``module`` answers with an LM that streams."""
-    streaming = StreamingTransport(*replies)
-    served = await serve(module, "never asked")
-    served.seams[0].transport = streaming
-    await served.ask(run=_watched_run(served))
-    return served.observer.of(AnswerDelta)
-
-
-def _text(deltas: list[AnswerDelta]) -> str:
-    return "".join(delta.text for delta in deltas)
-
-
-async def test_only_the_last_predictor_of_the_answer_is_told(serve: Serving) -> None:
-    """A draft is not the answer, though its field has the same name."""
-    deltas = await _deltas(serve, Draft(), said(answer="draft"), said(reasoning="r", answer="final"))
-
-    assert _text(deltas) == "final"
-
-
-async def test_an_agents_answer_comes_from_its_extraction(serve: Serving) -> None:
-    """The agent's thoughts are no answer."""
-
-    def look_up(name: str) -> str:
-        """Look a name up."""
-        return name
-
-    step = said(next_thought="done", next_tool_name="finish", next_tool_args="{}")
-    deltas = await _deltas(
-        serve, dspy.ReAct("question -> answer", tools=[look_up]), step, said(reasoning="r", answer="final")
-    )
-
-    assert _text(deltas) == "final"
-
-
-async def test_a_sync_programs_answer_is_told_from_its_thread(serve: Serving) -> None:
-    """The call is made on the loop, and knows which predictor it is for."""
-    module = Sync(lambda self, question: self.answer(question=question))
-
-    assert _text(await _deltas(serve, module, said(answer="final"))) == "final"
-
-
-async def test_each_reply_of_the_predictor_has_its_number(serve: Serving) -> None:
-    """A program that asks again: followers can tell the replies apart."""
-
-    async def twice(self: Any, question: str) -> Any:
-        await self.answer.acall(question=question)
-        return await self.answer.acall(question=question)
-
-    deltas = await _deltas(serve, Async(twice), said(answer="first"), said(answer="second"))
-
-    assert [_text([d for d in deltas if d.reply == n]) for n in sorted({d.reply for d in deltas})] == [
-        "first",
-        "second",
-    ]
-
-
-async def test_a_copy_of_the_program_is_watched_too(serve: Serving) -> None:
-    """DSPy's modules that try several times work on copies."""
-
-    async def on_a_copy(self: Any, question: str) -> Any:
-        return await self.deepcopy().answer.acall(question=question)
-
-    assert _text(await _deltas(serve, Async(on_a_copy), said(answer="final"))) == "final"
-
-
-async def test_an_answer_that_is_no_text_is_not_told_in_pieces(serve: Serving) -> None:
-    """Of a number or a list nothing can be told before it is whole."""
-    module = dspy.Predict("question -> answer: list[int]")
-
-    assert await _deltas(serve, module, said(answer="[1, 2]")) == []
-
-
-async def test_an_answer_that_breaks_off_is_the_upstreams_failure(serve: Serving) -> None:
-    """The caller is told a code; DSPy makes no second attempt in another format."""
-    broken = ("[[ ## answer ## ]]\nForty two", lm15.TransportError("reset"))
-    streaming = StreamingTransport(broken, said(answer="other"))
-    served = await serve(dspy.Predict("question -> answer"), "never asked")
-    served.seams[0].transport = streaming
-
-    with pytest.raises(UpstreamError):
-        await served.ask(run=_watched_run(served))
-
-    assert streaming.streamed == 1

@@ -10,6 +10,7 @@ from agent_service.api.openai.schemas import ProgramRequest
 from agent_service.api.query import while_connected
 from agent_service.api.requests import read_json, read_timeout_seconds, validated
 from agent_service.api.schemas import QueryRequest
+from agent_service.api.streams.presentation import LastEvents
 from agent_service.api.streams.response import EventStream
 from agent_service.api.turnstile import Turnstile
 from agent_service.core.context import REQUEST_ID
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from agent_service.core.messages import Answer
     from agent_service.core.stream_events import StreamEvent
     from agent_service.runtime.base import Answering
-    from agent_service.runtime.streams.base import Following, Presentation
+    from agent_service.runtime.streams.base import Following
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +55,16 @@ class Programs:
         options: bounds of what a caller may send.
         answering: answers the queries.
         following: answers those that are streamed.
-        presentation: writes the error of a stream that cannot be read any further.
     """
 
     def __init__(
-        self,
-        *,
-        program: str,
-        options: ApiOptions,
-        answering: Answering,
-        following: Following,
-        presentation: Presentation,
+        self, *, program: str, options: ApiOptions, answering: Answering, following: Following
     ) -> None:
         self.program = program
         self._options = options
         self._limits = {"max_question_chars": options.max_question_chars}
         self._answering = answering
         self._following = following
-        self._presentation = presentation
         self._turnstile = Turnstile()
 
     def __repr__(self) -> str:
@@ -131,7 +124,7 @@ class Programs:
     ) -> EventStream:
         """The answer by events, as ``write`` writes them; a client that leaves stops the run."""
         source = await while_connected(self._following.follow(query, goes_on=False), request.receive)
-        return EventStream(source, presentation=self._presentation, write=write)
+        return EventStream(source, presentation=LastEvents(), write=write)
 
     def _check_question(self, question: str, field: str) -> None:
         try:

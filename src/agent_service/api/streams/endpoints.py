@@ -5,20 +5,27 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from starlette.responses import Response
+
 from agent_service.api.query import while_connected
 from agent_service.api.requests import read_parameters, validated
+from agent_service.api.streams.presentation import LastEvents
 from agent_service.api.streams.response import MEDIA_TYPE, EventStream
-from agent_service.api.streams.schemas import StreamParameters
+from agent_service.api.streams.schemas import ResumeParameters, StreamParameters
+from agent_service.core.errors import FieldProblem, InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
-    from starlette.responses import Response
+    from starlette.types import ASGIApp
 
     from agent_service.api.query import Queries
-    from agent_service.runtime.streams.base import Following, Presentation
+    from agent_service.runtime.streams.base import EventSource, Following, Resuming
 
+LAST_EVENT_ID = "Last-Event-ID"
+
+_PLACE = re.compile(r"[0-9]{1,15}")
 _PLAIN_MEDIA_TYPES = ("application/json", "*/*", "application/*")
 _QUALITY = re.compile(r";\s*q=([01](?:\.\d{0,3})?)\s*(?:;|$)", re.IGNORECASE)
 
@@ -29,13 +36,13 @@ class StreamedQueries:
     Args:
         queries: reads the requests, as for the plain endpoint.
         following: answers and tells of the steps.
-        presentation: writes what a stream ends with.
+        resuming: reads streams again.
     """
 
-    def __init__(self, *, queries: Queries, following: Following, presentation: Presentation) -> None:
+    def __init__(self, *, queries: Queries, following: Following, resuming: Resuming) -> None:
         self._queries = queries
         self._following = following
-        self._presentation = presentation
+        self._resuming = resuming
 
     async def ask(self, request: Request) -> EventStream:
         """Answer the question in the body by events; refusals are those of the plain endpoint."""
@@ -43,7 +50,25 @@ class StreamedQueries:
         query = await self._queries.read(request)
         goes_on = parameters.on_disconnect == "continue"
         source = await while_connected(self._following.follow(query, goes_on=goes_on), request.receive)
-        return EventStream(source, presentation=self._presentation)
+        return self._stream(source)
+
+    async def resume(self, request: Request) -> Response | EventStream:
+        """Pick a stream up behind the event that the client has seen last; 204 when that was its end."""
+        parameters = validated(ResumeParameters, read_parameters(request))
+        source = await self._resuming.resume(
+            parameters.user_id, parameters.request_id, after=_last_event_id(request)
+        )
+        return Response(status_code=204) if source is None else self._stream(source)
+
+    def paths(
+        self, plain: Callable[[Request], Awaitable[Response]]
+    ) -> dict[str, Mapping[str, Callable[[Request], Awaitable[ASGIApp]]]]:
+        """The endpoints that speak of streams; ``plain`` is the handler for who prefers JSON."""
+        return {
+            "/api/v1/query": {"POST": self.or_plain(plain)},
+            "/api/v1/query/stream": {"POST": self.ask},
+            "/api/v1/queries/{request_id}/events": {"GET": self.resume},
+        }
 
     def or_plain(
         self, plain: Callable[[Request], Awaitable[Response]]
@@ -55,6 +80,18 @@ class StreamedQueries:
             return await self.ask(request) if wants_events else await plain(request)
 
         return ask
+
+    def _stream(self, source: EventSource) -> EventStream:
+        return EventStream(source, presentation=LastEvents())
+
+
+def _last_event_id(request: Request) -> int:
+    """The place that the client has come to, 0 for the begin."""
+    text = request.headers.get(LAST_EVENT_ID, "0")
+    if _PLACE.fullmatch(text):
+        return int(text)
+    field = FieldProblem(LAST_EVENT_ID, "must be the id of an event, such as 12")
+    raise InvalidRequestError(f"The {LAST_EVENT_ID} header is not valid.", fields=(field,))
 
 
 def prefers_events(accept: str) -> bool:

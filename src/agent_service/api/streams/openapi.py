@@ -6,34 +6,44 @@ from copy import deepcopy
 from typing import Any
 
 from agent_service.api.streams.response import MEDIA_TYPE
-from agent_service.api.streams.schemas import StreamParameters
+from agent_service.api.streams.schemas import ResumeParameters, StreamParameters
 
 Document = dict[str, Any]
 
-_EXAMPLE = """id: 1
-event: run.started
-data: {"request_id":"6f1c1c5e-0f43-4b43-9d0a-3d0f5c1e2b7a","program":"default"}
-
-id: 2
-event: answer.delta
-data: {"text":"4"}
-
-"""
+_KINDS = (
+    "run.started",
+    "lm.started",
+    "lm.finished",
+    "tool.started",
+    "tool.finished",
+    "answer.delta",
+    "answer.reset",
+    "answer",
+    "error",
+)
 _EVENTS = {
     MEDIA_TYPE: {
         "schema": {
-            "type": "string",
-            "description": "Server-sent events: `run.started`, `lm.started`, `lm.finished`, `tool.started`, "
-            "`tool.finished`, `answer.delta`, `answer.reset`, then one `answer` (the plain answer) or "
-            "`error` (a problem document).",
+            "type": "object",
+            "description": "One server-sent event. The last one is `answer`, whose data is the plain answer, "
+            "or `error`, whose data is a problem document.",
+            "properties": {
+                "id": {"type": "string", "pattern": "^[0-9]+$"},
+                "event": {"type": "string", "examples": list(_KINDS)},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+            "required": ["event", "data"],
         },
-        "example": _EXAMPLE,
+        "example": {"id": "10", "event": "answer.delta", "data": '{"text":"4"}'},
     }
 }
 
 
-def with_streams(paths: Document) -> Document:
-    """``paths`` with the endpoints of streams beside the plain query's."""
+def with_streams(paths: Document, *, resume_refusals: Document) -> Document:
+    """``paths`` with the endpoints of streams beside the plain query's.
+
+    ``resume_refusals`` are the problems, by status, with which picking a stream up may be answered.
+    """
     plain = deepcopy(paths["/api/v1/query"]["post"])
     streamed = deepcopy(plain)
     plain["responses"]["200"]["content"] |= _EVENTS
@@ -47,14 +57,42 @@ def with_streams(paths: Document) -> Document:
     }
     streamed["responses"]["200"] |= {"description": "The events of the run.", "content": _EVENTS}
     return {
-        "/api/v1/query": {"post": {**plain, "parameters": streamed["parameters"]}},
+        "/api/v1/query": {"post": plain},
         "/api/v1/query/stream": {"post": streamed},
+        "/api/v1/queries/{request_id}/events": {"get": _resume(streamed, resume_refusals)},
         **{path: methods for path, methods in paths.items() if path != "/api/v1/query"},
     }
 
 
-def _parameters(schema: Document) -> list[Document]:
+def _resume(streamed: Document, refusals: Document) -> Document:
+    response = streamed["responses"]["200"]
+    return {
+        "operationId": "resumeStream",
+        "tags": streamed["tags"],
+        "summary": "Pick a stream up again",
+        "description": "Sends the events behind `Last-Event-ID`, and those to come, from any worker, while "
+        "the run lasts and for a while after. Leaving it does not stop the run.",
+        "parameters": [
+            {"$ref": "#/components/parameters/X-Request-ID"},
+            {"$ref": "#/components/parameters/Last-Event-ID"},
+            *_parameters(ResumeParameters.model_json_schema(), in_path="request_id"),
+        ],
+        "responses": {
+            "200": response,
+            "204": {"description": "That was the last event.", "headers": response["headers"], "content": {}},
+            **refusals,
+        },
+    }
+
+
+def _parameters(schema: Document, in_path: str = "") -> list[Document]:
     return [
-        {"name": name, "in": "query", "required": False, "description": own.pop("description"), "schema": own}
+        {
+            "name": name,
+            "in": "path" if name == in_path else "query",
+            "required": name in schema.get("required", ()),
+            "description": own.pop("description"),
+            "schema": own,
+        }
         for name, own in schema["properties"].items()
     ]

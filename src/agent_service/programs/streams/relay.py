@@ -24,6 +24,9 @@ _NUMBERS = itertools.count(1)
 class Streaming(Protocol):
     """A transport that can give a reply piece by piece."""
 
+    async def complete(self, request: lm15.Request) -> lm15.Response:
+        """The reply as a whole; see ``Transport``."""
+
     def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
         """The reply as events; raises ``dspy.lm15`` errors."""
 
@@ -47,7 +50,13 @@ class Relay:
         return f"<Relay of {self._field}{', begun' if self.has_begun else ''}>"
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        """The same as ``Transport.complete``."""
+        """The same as ``Transport.complete``. What cannot be streamed comes whole, and is not told of."""
+        try:
+            return await self._stream(request)
+        except lm15.UnsupportedFeatureError:
+            return await self._transport.complete(request)
+
+    async def _stream(self, request: lm15.Request) -> lm15.Response:
         number, text = next(_NUMBERS), FieldText(self._field)
         reply = lm15.AsyncResponseStream(self._transport.stream(request), request)
         async with reply:

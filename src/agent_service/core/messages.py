@@ -86,8 +86,9 @@ class Query:
     ``expected_seq`` is the seq of the last turn the caller knows of, 0 when there is none: at any other the
     query is refused. ``instructions`` are the caller's own, shown before the question and not kept.
 
-    The conversation is what is stored, with ``after_turn_id`` that turn and what it was answered on sight of.
-    When nothing is stored, or it is not to be recalled, it is ``before``, which is kept with the answer.
+    The conversation is what is stored. With ``after_turn_id`` it is that turn, with what it was answered on
+    sight of, and then ``before``; when nothing is stored or to be recalled it is ``before`` alone. The newest
+    of ``before`` is kept with the answer, when that is.
     """
 
     request_id: str

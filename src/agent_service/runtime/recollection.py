@@ -84,8 +84,10 @@ class Recollections:
             raise PreconditionFailedError(f"The conversation's last turn has seq {window.last_seq}.")
         if window.last_seq == 0:
             return self._sent(query)
-        turns = [stored.turn for stored in window.turns]
-        return Recollection(within_budget(turns, self._context_tokens), window.last_seq)
+        shown = within_budget([stored.turn for stored in window.turns], self._context_tokens)
+        if query.after_turn_id is None:
+            return Recollection(shown, window.last_seq)
+        return Recollection((*shown, *query.before), window.last_seq, self._worth_keeping(query))
 
     async def keep(self, query: Query, turn: Turn, recalled: Recollection) -> StoredTurn:
         """Store ``turn`` after what was recalled, each turn whole.
@@ -100,9 +102,11 @@ class Recollections:
         return await self._store.commit(query.conversation, turn, base_seq=base_seq)
 
     def _sent(self, query: Query) -> Recollection:
-        """What the caller sent; as much of it is stored as a later question is shown."""
-        older = max(0, len(query.before) - self._context_turns)
-        return Recollection(query.before, to_keep=query.before[older:])
+        return Recollection(query.before, to_keep=self._worth_keeping(query))
+
+    def _worth_keeping(self, query: Query) -> tuple[Turn, ...]:
+        """As much of what the caller sent as a later question is shown."""
+        return query.before[max(0, len(query.before) - self._context_turns) :]
 
     async def _read(self, query: Query) -> Window:
         if query.after_turn_id is None:

@@ -23,6 +23,10 @@ class Model(BaseModel):
 class ModelList(BaseModel):
     """All programs."""
 
+    model_config = answer_like(
+        object="list", data=[{"id": "default", "object": "model", "created": 0, "owned_by": "agent-service"}]
+    )
+
     object: Literal["list"] = "list"
     data: list[Model]
 
@@ -56,6 +60,24 @@ class Completion(BaseModel):
 
 class ProgramResponse(BaseModel):
     """A response; OpenAI's reference has every field."""
+
+    model_config = answer_like(
+        id="resp_6f1c1c5e0f434b439d0a3d0f5c1e2b7a_dHJpcA",
+        object="response",
+        created_at=1769860800,
+        status="completed",
+        model="default",
+        output=[
+            {
+                "id": "msg_6f1c1c5e0f434b439d0a3d0f5c1e2b7a_dHJpcA",
+                "type": "message",
+                "role": "assistant",
+                "status": "completed",
+                "content": [{"type": "output_text", "text": "4", "annotations": [], "logprobs": []}],
+            }
+        ],
+        usage={"input_tokens": 412, "output_tokens": 38, "total_tokens": 450},
+    )
 
     id: str
     object: str

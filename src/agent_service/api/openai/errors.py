@@ -28,7 +28,7 @@ def error_response(error: ServiceError, request_id: str) -> Response:  # noqa: A
     """The answer that tells a client of ``error``, and its SDK whether to send the request again."""
     fields = error.fields if isinstance(error, InvalidRequestError) else ()
     problems = [f"{at.field}: {at.problem}" for at in fields]
-    document = _document(
+    document = error_document(
         status_of(error), error.code, " ".join([error.detail, *problems]), fields[0].field if fields else None
     )
     return Response(
@@ -41,9 +41,10 @@ def error_response(error: ServiceError, request_id: str) -> Response:  # noqa: A
 
 def stream_error(problem: dict[str, Any]) -> dict[str, Any]:
     """A problem document as clients find it within a stream."""
-    return _document(problem["status"], problem["error"], problem["detail"]).model_dump()
+    return error_document(problem["status"], problem["error"], problem["detail"]).model_dump()
 
 
-def _document(status: int, code: str, message: str, param: str | None = None) -> ErrorDetail:
+def error_document(status: int, code: str, message: str, param: str | None = None) -> ErrorDetail:
+    """What OpenAI's clients read of an error; its ``type`` is a coarse one."""
     kind = "invalid_request_error" if status < _SERVER_ERROR else "server_error"
     return ErrorDetail(message=message, type=_TYPES.get(status, kind), param=param, code=code)

@@ -35,6 +35,11 @@ _NO_LOGPROBS = "must be left out: a program has no log probabilities"
 _OneAnswer = Annotated[Literal[1] | None, _only(None, 1, why="must be 1: a program answers once")]
 
 
+_Text = Annotated[str, Tag("text")]
+# Of what is wrong in a list, nothing is told about texts.
+_TextOrList = Discriminator(lambda value: "list" if isinstance(value, list) else "text")
+
+
 class _Sent(BaseModel):
     """What clients send; fields that are not known are ignored, as there are new ones all the time."""
 
@@ -61,7 +66,7 @@ class Message(_Sent):
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart] | None = None
+    content: Annotated[_Text | Annotated[list[TextPart], Tag("list")], _TextOrList] | None = None
 
     @property
     def is_instruction(self) -> bool:
@@ -175,7 +180,9 @@ class ResponseRequest(ProgramRequest):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"model": "default", "input": "What is 2+2?"}]})
 
-    input: str | Annotated[list[Item], Field(min_length=1, max_length=1000)]
+    input: Annotated[
+        _Text | Annotated[list[Item], Tag("list"), Field(min_length=1, max_length=1000)], _TextOrList
+    ]
     instructions: str | None = None
     previous_response_id: Annotated[
         str | None, Field(max_length=1000, description="Continue after this response.")

@@ -11,13 +11,6 @@ if TYPE_CHECKING:
     import httpx
 
 
-async def test_the_front_door_leads_to_the_reference(client: httpx.AsyncClient) -> None:
-    """People who open the service in a browser find its reference."""
-    response = await client.get("/")
-
-    assert (response.status_code, response.headers["location"]) == (307, "/docs")
-
-
 async def test_the_page_and_all_it_loads_come_from_here(client: httpx.AsyncClient) -> None:
     """No address of the page points elsewhere, and each one is served with its type."""
     page = await client.get("/docs")

@@ -12,8 +12,15 @@ from starlette.websockets import WebSocketClose
 from agent_service.api.conversations import Conversations
 from agent_service.api.documentation import Documentation
 from agent_service.api.middleware import ROUTE_TEMPLATE, RequestBoundary
+from agent_service.api.openai.chat.endpoint import ChatCompletions
+from agent_service.api.openai.errors import error_response
+from agent_service.api.openai.models import Models
+from agent_service.api.openai.programs import Programs
+from agent_service.api.openai.responses.endpoint import Responses
 from agent_service.api.openapi import endpoints_of, openapi_document
 from agent_service.api.operations import Operations
+from agent_service.api.playground import Playground
+from agent_service.api.problems import problem_response
 from agent_service.api.query import ApiOptions, Queries
 from agent_service.api.streams.endpoints import StreamedQueries
 from agent_service.core.errors import MethodNotAllowedError, NotFoundError
@@ -21,9 +28,11 @@ from agent_service.core.errors import MethodNotAllowedError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
     from agent_service.core.clock import Clock
+    from agent_service.core.errors import ServiceError
     from agent_service.core.observer import Observer
     from agent_service.runtime.base import Answering, Remembering, Vitals
     from agent_service.runtime.streams.base import Following, Resuming
@@ -64,6 +73,9 @@ def create_app(
     document = openapi_document(options)
     queries = Queries(answering=answering, options=options)
     streams = StreamedQueries(queries=queries, following=following, resuming=resuming)
+    programs = Programs(
+        program=vitals.info().program, options=options, answering=answering, following=following
+    )
     conversations = Conversations(remembering=remembering)
     operations = Operations(vitals=vitals, expose_metrics=expose_metrics, endpoints=endpoints_of(document))
     documentation = Documentation(openapi_json=json.dumps(document).encode())
@@ -71,23 +83,41 @@ def create_app(
         **streams.paths(queries.ask),
         "/api/v1/users/{user_id:path}/history": {"GET": conversations.read, "DELETE": conversations.erase},
         "/api/v1/users/{user_id:path}/sessions": {"GET": conversations.sessions},
+        **_openai_paths(programs, clock),
+        **_operations_paths(operations),
+        "/": {"GET": Playground().page},
+        "/docs": {"GET": documentation.page},
+        "/docs/assets/{file}": {"GET": documentation.asset},
+        "/openapi.json": {"GET": documentation.openapi},
+    }
+    router = _router(paths, lifespan)
+    return RequestBoundary(router, observer=observer, clock=clock, error_response=_error_response)
+
+
+def _router(paths: Mapping[str, Handlers], lifespan: Lifespan[Any] | None) -> Router:
+    routes = [Route(path, Endpoint(path, handlers)) for path, handlers in paths.items()]
+    return Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
+
+
+def _operations_paths(operations: Operations) -> dict[str, Handlers]:
+    return {
         "/api/v1/live": {"GET": operations.live},
         "/api/v1/ready": {"GET": operations.ready},
         "/api/v1/health": {"GET": operations.health},
         "/api/v1/metrics": {"GET": operations.metrics},
         "/api/v1/info": {"GET": operations.info},
         "/api/v1/circuit-breaker/reset": {"POST": operations.reset_circuit_breaker},
-        "/": {"GET": documentation.root},
-        "/docs": {"GET": documentation.page},
-        "/docs/assets/{file}": {"GET": documentation.asset},
-        "/openapi.json": {"GET": documentation.openapi},
     }
-    return RequestBoundary(_router(paths, lifespan), observer=observer, clock=clock)
 
 
-def _router(paths: Mapping[str, Handlers], lifespan: Lifespan[Any] | None) -> Router:
-    routes = [Route(path, Endpoint(path, handlers)) for path, handlers in paths.items()]
-    return Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
+def _openai_paths(programs: Programs, clock: Clock) -> dict[str, Handlers]:
+    models = Models(programs=programs)
+    return {
+        "/v1/models": {"GET": models.list},
+        "/v1/models/{model}": {"GET": models.retrieve},
+        "/v1/chat/completions": {"POST": ChatCompletions(programs=programs, clock=clock).create},
+        "/v1/responses": {"POST": Responses(programs=programs, clock=clock).create},
+    }
 
 
 class Endpoint:
@@ -117,6 +147,12 @@ class Endpoint:
             raise MethodNotAllowedError(tuple(self._handlers))
         response = await handler(Request(scope, receive))
         await response(scope, receive, send)
+
+
+def _error_response(path: str, error: ServiceError, request_id: str) -> Response:
+    """In the shape that the clients of the path read."""
+    write = error_response if path.startswith("/v1/") else problem_response
+    return write(error, request_id)
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:

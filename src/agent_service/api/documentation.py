@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, Response
 
 from agent_service.core.errors import NotFoundError
 
@@ -58,10 +58,6 @@ class Documentation:
     def __init__(self, *, openapi_json: bytes) -> None:
         self._openapi_json = openapi_json
         self._folder = _swagger_ui_folder()
-
-    async def root(self, request: Request) -> Response:  # noqa: ARG002 - the signature of a handler
-        """Send people from the front door to the reference."""
-        return RedirectResponse("/docs", status_code=307)
 
     async def page(self, request: Request) -> Response:  # noqa: ARG002 - the signature of a handler
         """The reference page; loads nothing from elsewhere."""

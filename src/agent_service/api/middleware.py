@@ -15,10 +15,15 @@ from agent_service.core.identity import new_id
 from agent_service.core.observer import HttpRequestFinished
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from agent_service.core.clock import Clock
     from agent_service.core.observer import Observer
+
+    ErrorResponse = Callable[[str, ServiceError, str], Response]
 
 _log = logging.getLogger(__name__)
 
@@ -42,12 +47,26 @@ class RequestBoundary:
     with the code of the problem that was the answer or the end of a stream, or status 499 and no code when
     the client left before there was one. The error of an answer that breaks off half-way is raised,
     so that the server cuts the connection instead of pretending an end.
+
+    Args:
+        app: what answers.
+        observer: gets the events.
+        clock: measures requests.
+        error_response: the answer at a path to an error of a request, a problem document by default.
     """
 
-    def __init__(self, app: ASGIApp, *, observer: Observer, clock: Clock) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        observer: Observer,
+        clock: Clock,
+        error_response: ErrorResponse = lambda _, error, request_id: problem_response(error, request_id),
+    ) -> None:
         self._app = app
         self._observer = observer
         self._clock = clock
+        self._error_response = error_response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connection pass through."""
@@ -55,7 +74,7 @@ class RequestBoundary:
             await self._app(scope, receive, send)
             return
         started_seconds = self._clock.monotonic()
-        exchange = _Exchange(scope, receive, send, _request_id(scope))
+        exchange = _Exchange(scope, receive, send, _request_id(scope), self._error_response)
         token = REQUEST_ID.set(exchange.request_id)
         try:
             await exchange.run(self._app)
@@ -67,8 +86,11 @@ class RequestBoundary:
 class _Exchange:
     """One request and what has been said in return so far."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, error_response: ErrorResponse
+    ) -> None:
         self.request_id = request_id
+        self._error_response = error_response
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -105,7 +127,7 @@ class _Exchange:
         if self._status is not None:
             raise error  # too late for another status: the server must cut the connection
         self._error = error.code
-        response = problem_response(error, self.request_id)
+        response = self._error_response(self._scope["path"], error, self.request_id)
         await response(self._scope, self._receive, self._pass_on)
 
     async def _pass_on(self, message: Message) -> None:

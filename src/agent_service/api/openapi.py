@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from agent_service import __version__
 from agent_service.api import operation_schemas, schemas
+from agent_service.api.openai.openapi import MODELS, TAG, with_openai
 from agent_service.api.openapi_headers import EXAMPLE_REQUEST_ID, component_headers, component_parameters
 from agent_service.api.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_CODES, problem_of, status_of
 from agent_service.api.streams.openapi import with_streams
@@ -39,6 +40,7 @@ def _begun(error: ServiceError) -> ServiceError:
 
 _ALWAYS: tuple[ServiceError, ...] = (errors.InternalError(),)
 _HISTORY_ERRORS: tuple[ServiceError, ...] = (_INVALID, errors.MemoryUnavailableError())
+_RESUME_ERRORS = (errors.NotFoundError(), _INVALID, errors.MemoryUnavailableError())
 _QUERY_ERRORS: tuple[ServiceError, ...] = (
     errors.MalformedRequestError("The body is not valid JSON: EOF while parsing a value at line 1 column 9."),
     _INVALID,
@@ -164,27 +166,26 @@ _OPERATIONS: dict[str, dict[str, _Operation]] = {
 
 def openapi_document(options: ApiOptions) -> Document:
     """The whole document, as it is sent; its limits are those of ``options``."""
+    paths = {
+        path: {method: _operation(operation) for method, operation in methods.items()}
+        for path, methods in _OPERATIONS.items()
+    }
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Agent Service",
             "version": __version__,
             "summary": "A DSPy program behind an HTTP API.",
-            "description": "Every error is a problem document (RFC 9457); decide by its `error` code.",
+            "description": "Every error is a problem document (RFC 9457), below /v1/ one in OpenAI's shape.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "tags": [
             {"name": "queries", "description": "Ask the agent."},
             {"name": "conversations", "description": "What the service remembers of a user."},
             {"name": "operations", "description": "Health, probes, metrics and levers."},
+            TAG,
         ],
-        "paths": with_streams(
-            {
-                path: {method: _operation(operation) for method, operation in methods.items()}
-                for path, methods in _OPERATIONS.items()
-            },
-            resume_refusals=_refusals((errors.NotFoundError(), _INVALID, errors.MemoryUnavailableError())),
-        ),
+        "paths": with_openai(with_streams(paths, resume_refusals=_refusals(_RESUME_ERRORS))),
         "components": {
             "schemas": _component_schemas(options),
             "headers": component_headers(),
@@ -201,7 +202,7 @@ def endpoints_of(document: Document) -> tuple[str, ...]:
 
 
 def _component_schemas(options: ApiOptions) -> Document:
-    models: set[type[BaseModel]] = {schemas.Problem}
+    models: set[type[BaseModel]] = {schemas.Problem, *MODELS}
     for operation in (each for methods in _OPERATIONS.values() for each in methods.values()):
         models.update(operation.answers.values())
         models.update({operation.body} if operation.body else ())

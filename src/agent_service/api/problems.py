@@ -78,12 +78,13 @@ def problem_response(error: ServiceError, request_id: str) -> Response:
     return Response(
         problem_of(error, request_id).model_dump_json(exclude_unset=True),
         status_code=status_of(error),
-        headers=_headers_of(error),
+        headers=headers_of(error),
         media_type=PROBLEM_MEDIA_TYPE,
     )
 
 
-def _headers_of(error: ServiceError) -> dict[str, str]:
+def headers_of(error: ServiceError) -> dict[str, str]:
+    """The headers that go with ``error``, whatever the shape of its document."""
     headers: dict[str, str] = {}
     if error.retry_after_seconds is not None or error.code in RETRY_AFTER_CODES:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds or 0)))

@@ -91,7 +91,7 @@ class ForbiddenError(ServiceError):
 
 
 class NotFoundError(ServiceError):
-    """There is nothing at this path."""
+    """There is nothing at this path, or no longer what the request names."""
 
     code = "not_found"
     title = "There is nothing here"

@@ -84,7 +84,11 @@ class Query:
     ``timeout_seconds`` is the caller's own, shorter limit, or None. The same ``idempotency_key`` again asks
     for the same answer. ``turn_id`` is the turn's identity when it is known before the answer.
     ``expected_seq`` is the seq of the last turn the caller knows of, 0 when there is none: at any other the
-    query is refused.
+    query is refused. ``instructions`` are the caller's own, shown before the question and not kept.
+
+    The conversation is what is stored. With ``after_turn_id`` it is that turn, with what it was answered on
+    sight of, and then ``before``; when nothing is stored or to be recalled it is ``before`` alone. The newest
+    of ``before`` is kept with the answer, when that is.
     """
 
     request_id: str
@@ -94,6 +98,11 @@ class Query:
     expected_seq: int | None = None
     turn_id: str | None = None
     idempotency_key: str | None = None
+    instructions: str = ""
+    before: tuple[Turn, ...] = ()
+    after_turn_id: str | None = None
+    is_recalled: bool = True
+    is_kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +19,15 @@ from agent_service.core.identity import new_id
 from agent_service.core.messages import Answer, Query, Turn
 from agent_service.core.observer import Observers
 from agent_service.core.run import Run, RunLimits, RunStoppedError, StopReason
-from agent_service.memory.base import Window
 from agent_service.runtime.answer_text import as_text
-from agent_service.runtime.context import within_budget
 from agent_service.runtime.in_flight import InFlight
 from agent_service.runtime.owned_tasks import OwnedTasks
-from agent_service.runtime.recall import recalled
+from agent_service.runtime.recollection import Recollections, instructed
 from agent_service.runtime.record import Record
+from agent_service.runtime.turns import HeldTurn
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from agent_service.core.messages import StoredTurn
     from agent_service.core.observer import Observer
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from agent_service.memory.base import ConversationStore
     from agent_service.programs.base import Program, ProgramReply
     from agent_service.runtime.in_flight import Commits
-    from agent_service.runtime.turns import HeldTurn, TurnKeeper
+    from agent_service.runtime.recollection import Recollection
+    from agent_service.runtime.turns import TurnKeeper
 
 _DRAIN_RETRY_AFTER_SECONDS = 1.0
 
@@ -93,12 +94,17 @@ class Runner:
         options: RunnerOptions,
     ) -> None:
         self._program = program
-        self._store = store
         self._turns = turns
         self._pool = pool
         self._clock = clock
         self._observer = observer
         self._options = options
+        self._recollections = Recollections(
+            store=store,
+            context_turns=options.context_turns,
+            context_tokens=options.context_tokens,
+            degrade_without_memory=options.degrade_without_memory,
+        )
         self._draining = False
         self._in_flight = InFlight()
         self._working = OwnedTasks()
@@ -184,31 +190,27 @@ class Runner:
     async def _carry_out(self, query: Query, run: Run, record: Record) -> Answer:
         """The work itself, in a task of the service's own: it ends when the work ends, whoever listens."""
         with run.stopped_at_deadline():
-            last_turns = self._options.context_turns
-            async with self._turns.hold(query.conversation, run, last_turns=last_turns) as held:
+            async with self._turn_of(query, run) as held:
                 return await self._take_turn(query, run, record, held)
+
+    def _turn_of(self, query: Query, run: Run) -> AbstractAsyncContextManager[HeldTurn]:
+        """The query's turn in its conversation; one that is not recalled is shared with nobody."""
+        if not query.is_recalled:
+            return nullcontext(HeldTurn(query.conversation))
+        return self._turns.hold(query.conversation, run, last_turns=self._options.context_turns)
 
     async def _take_turn(self, query: Query, run: Run, record: Record, held: HeldTurn) -> Answer:
         """Remember, run, remember; nobody else is about to in this conversation."""
-        window = await recalled(
-            self._store,
-            query,
-            run,
-            held,
-            last_turns=self._options.context_turns,
-            may_degrade=self._options.degrade_without_memory,
-        )
-        seen = window or Window()
-        turns = within_budget([stored.turn for stored in seen.turns], self._options.context_tokens)
+        recalled = await self._recollections.recall(query, run, held)
         record.program_begins()
-        inputs = {self._program.spec.question_input: query.question}
-        reply = await self._program.run(run, inputs, turns)
+        inputs = {self._program.spec.question_input: instructed(query)}
+        reply = await self._program.run(run, inputs, recalled.shown)
         run.check()
         run.complete()
         turn = self._turn(query, reply)
         stored = None
-        if window is not None:
-            stored = await self._commit(query, run, turn, held, base_seq=seen.last_seq)
+        if query.is_kept and recalled.is_complete:
+            stored = await self._commit(query, run, turn, held, recalled)
         kept = turn if stored is None else stored.turn
         return Answer(
             query=query,
@@ -220,7 +222,7 @@ class Runner:
             latency_seconds=0.0,
             stored=stored is not None,
             seq=stored.seq if stored else None,
-            degraded=() if window is not None else ("memory",),
+            degraded=() if recalled.is_complete else ("memory",),
         )
 
     def _turn(self, query: Query, reply: ProgramReply) -> Turn:
@@ -234,7 +236,7 @@ class Runner:
         )
 
     async def _commit(
-        self, query: Query, run: Run, turn: Turn, held: HeldTurn, *, base_seq: int
+        self, query: Query, run: Run, turn: Turn, held: HeldTurn, recalled: Recollection
     ) -> StoredTurn | None:
         """Store the turn, whole; None when it is not durably kept by the end of the query's whole limit.
 
@@ -242,7 +244,7 @@ class Runner:
         goes on and keeps the slot, so that commits cannot pile up.
         """
         token = held.token if held.window is not None else None
-        storing = self._store.commit(query.conversation, turn, base_seq=base_seq, token=token)
+        storing = self._recollections.keep(query, turn, recalled, token=token)
         commit: asyncio.Future[Any] = self._working.begin(storing)
         self._in_flight.commits(commit, query.conversation)
         run.hold_for(commit)

@@ -1,4 +1,4 @@
-"""What the fuzzer cannot read in the document: its own string formats, and that a key is for one request."""
+"""What the fuzzer cannot read in the document: its string formats, what a key is for, the program's name."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ schemathesis.openapi.format(
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case, _kwargs: dict[str, object]) -> None:
-    """Valid cases share keys and expect made-up conversations; both would rightly be refused."""
-    if not case.headers or case.meta is None or not case.meta.generation.mode.is_positive:
+    """Valid cases share keys, expect made-up conversations and ask other models: all rightly refused."""
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    if isinstance(case.body, dict) and "model" in case.body:
+        case.body["model"] = "default"
+    if not case.headers:
         return
     case.headers.pop("If-Match", None)
     if "Idempotency-Key" in case.headers:

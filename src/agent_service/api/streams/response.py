@@ -14,7 +14,7 @@ from agent_service.core.errors import ServiceError
 from agent_service.core.stream_events import ERROR, StreamEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.types import Receive, Scope, Send
 
@@ -33,11 +33,19 @@ class EventStream:
     Args:
         source: left when the response ends, however it does.
         presentation: writes the error of a source that cannot be read any further.
+        write: events as they are sent; those of this service's own protocol by default.
     """
 
-    def __init__(self, source: EventSource, *, presentation: Presentation) -> None:
+    def __init__(
+        self,
+        source: EventSource,
+        *,
+        presentation: Presentation,
+        write: Callable[[Sequence[StreamEvent]], bytes] | None = None,
+    ) -> None:
         self._source = source
         self._presentation = presentation
+        self._write = write or _body
 
     def __repr__(self) -> str:
         return f"<EventStream of {self._source!r}>"
@@ -72,7 +80,9 @@ class EventStream:
             last = events[-1] if events else last
             if last is not None and last.kind == ERROR:
                 scope[ERROR_CODE] = json.loads(last.data)["error"]
-            await send({"type": "http.response.body", "body": _body(events), "more_body": True})
+            await send(
+                {"type": "http.response.body", "body": self._write(events) or _HEARTBEAT, "more_body": True}
+            )
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
@@ -91,7 +101,7 @@ def frame(event: StreamEvent) -> bytes:
 
 
 def _body(events: Sequence[StreamEvent]) -> bytes:
-    return b"".join(map(frame, events)) or _HEARTBEAT
+    return b"".join(map(frame, events))
 
 
 async def _client_gone(receive: Receive) -> None:

@@ -80,7 +80,7 @@ class FollowedQueries:
         clock: where time comes from.
         observer: told of readers that are cut off.
         options: bounds of a stream.
-        keep: given a query, who keeps its events; None when nobody does.
+        keep: given a query whose turn is to be kept, who keeps its events; None when nobody does.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class FollowedQueries:
         """See ``Following``."""
         reader = Reader(clock=self._clock, limit_bytes=self._options.buffer_bytes)
         reader.cut_off.add_done_callback(lambda _: self._tell_cut_off(query))
-        keeping = () if self._keep is None else (self._keep(query),)
+        keeping = () if self._keep is None or not query.is_kept else (self._keep(query),)
         feed = EventFeed(clock=self._clock, followers=(reader.put, *keeping))
         followed = FollowedQuery(reader, goes_on=goes_on)
         followed.running = running = self._queries.begin(self._run(query, feed, followed))

@@ -1,4 +1,4 @@
-"""What a query is told of its conversation, and when it may do without."""
+"""What a query is told of its conversation when it has its turn, and when it may do without."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent_service.core.messages import ConversationId, Query
 from agent_service.core.run import Run
 from agent_service.memory.base import StoreOptions, Window
 from agent_service.memory.in_memory import InMemoryStore
-from agent_service.runtime.recall import recalled
+from agent_service.runtime.recollection import Recollection, Recollections
 from agent_service.runtime.turns import HeldTurn
 from agent_service.testing import FakeClock, RecordingObserver
 
@@ -20,7 +20,7 @@ HERE = ConversationId("ada")
 QUERY = Query("r1", HERE, "Hi?")
 
 
-async def _recalled(held: HeldTurn, query: Query = QUERY, *, may_degrade: bool = False) -> Window | None:
+async def _recalled(held: HeldTurn, query: Query = QUERY, *, may_degrade: bool = False) -> Recollection:
     """With a store in which nothing is kept."""
     clock = FakeClock()
     store = InMemoryStore(StoreOptions(), clock=clock)
@@ -28,15 +28,18 @@ async def _recalled(held: HeldTurn, query: Query = QUERY, *, may_degrade: bool =
     run = Run(
         request_id="r1", deadline=Deadline.after(clock, 10.0), clock=clock, observer=RecordingObserver()
     )
-    return await recalled(store, query, run, held, last_turns=3, may_degrade=may_degrade)
+    recollections = Recollections(
+        store=store, context_turns=3, context_tokens=4000, degrade_without_memory=may_degrade
+    )
+    return await recollections.recall(query, run, held)
 
 
 async def test_what_came_with_the_turn_is_not_read_again() -> None:
     """Without a lease, as with the policy ``parallel``, the store is asked."""
     held = HeldTurn(HERE)
-    assert await _recalled(held) == Window()
+    assert (await _recalled(held)).base_seq == 0
     held.window = Window((), 7)
-    assert await _recalled(held) is held.window
+    assert (await _recalled(held)).base_seq == 7
 
 
 async def test_a_store_that_gave_no_lease_is_not_asked_a_second_time() -> None:
@@ -46,7 +49,7 @@ async def test_a_store_that_gave_no_lease_is_not_asked_a_second_time() -> None:
 
     with pytest.raises(MemoryUnavailableError):
         await _recalled(held)
-    assert await _recalled(held, may_degrade=True) is None
+    assert not (await _recalled(held, may_degrade=True)).is_complete
     with pytest.raises(MemoryUnavailableError):
         await _recalled(held, replace(QUERY, expected_seq=0), may_degrade=True)
 
@@ -56,6 +59,6 @@ async def test_the_conversation_must_be_as_the_caller_expects() -> None:
     held = HeldTurn(HERE)
     held.window = Window((), 7)
 
-    assert await _recalled(held, replace(QUERY, expected_seq=7)) is held.window
+    assert (await _recalled(held, replace(QUERY, expected_seq=7))).base_seq == 7
     with pytest.raises(PreconditionFailedError, match="seq 7"):
         await _recalled(held, replace(QUERY, expected_seq=6))

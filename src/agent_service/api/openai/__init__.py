@@ -1,0 +1,1 @@
+"""The OpenAI-compatible endpoints: a program is a model. The protocol is that of OpenAI's API reference."""

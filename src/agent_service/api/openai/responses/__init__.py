@@ -1,0 +1,1 @@
+"""POST /v1/responses: answers that are kept, and continued by naming them."""

@@ -1,4 +1,4 @@
-"""What a query is told of its conversation when it has its turn, and when it may do without."""
+"""What a query is told of its conversation when it has its turn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent_service.core.clock import Deadline
-from agent_service.core.errors import MemoryUnavailableError, PreconditionFailedError
+from agent_service.core.errors import PreconditionFailedError
 from agent_service.core.messages import ConversationId, Query
 from agent_service.core.run import Run
 from agent_service.memory.base import StoreOptions, Window
@@ -20,7 +20,7 @@ HERE = ConversationId("ada")
 QUERY = Query("r1", HERE, "Hi?")
 
 
-async def _recalled(held: HeldTurn, query: Query = QUERY, *, may_degrade: bool = False) -> Recollection:
+async def _recalled(held: HeldTurn, query: Query = QUERY) -> Recollection:
     """With a store in which nothing is kept."""
     clock = FakeClock()
     store = InMemoryStore(StoreOptions(), clock=clock)
@@ -29,7 +29,7 @@ async def _recalled(held: HeldTurn, query: Query = QUERY, *, may_degrade: bool =
         request_id="r1", deadline=Deadline.after(clock, 10.0), clock=clock, observer=RecordingObserver()
     )
     recollections = Recollections(
-        store=store, context_turns=3, context_tokens=4000, degrade_without_memory=may_degrade
+        store=store, context_turns=3, context_tokens=4000, degrade_without_memory=False
     )
     return await recollections.recall(query, run, held)
 
@@ -40,18 +40,6 @@ async def test_what_came_with_the_turn_is_not_read_again() -> None:
     assert (await _recalled(held)).base_seq == 0
     held.window = Window((), 7)
     assert (await _recalled(held)).base_seq == 7
-
-
-async def test_a_store_that_gave_no_lease_is_not_asked_a_second_time() -> None:
-    """Its failure is the query's, unless the query may do without; one that names a seq never may."""
-    held = HeldTurn(HERE)
-    held.failure = MemoryUnavailableError()
-
-    with pytest.raises(MemoryUnavailableError):
-        await _recalled(held)
-    assert not (await _recalled(held, may_degrade=True)).is_complete
-    with pytest.raises(MemoryUnavailableError):
-        await _recalled(held, replace(QUERY, expected_seq=0), may_degrade=True)
 
 
 async def test_the_conversation_must_be_as_the_caller_expects() -> None:

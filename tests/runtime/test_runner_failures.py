@@ -53,7 +53,7 @@ async def test_without_its_conversation_a_query_is_refused(service: Service) -> 
         await service.begin()
 
     assert refused.value.retry_after_seconds == 1.0
-    assert service.journal == ["read"]
+    assert service.journal == ["read", "read"]  # with the turn, and once more without it
     assert [(end.code, end.cause) for end in service.finished] == [("memory_unavailable", "TimeoutError")]
     await service.assert_at_rest()
 
@@ -70,7 +70,7 @@ async def test_degraded_a_query_is_answered_without_its_conversation(
 
     assert (answer.text, answer.degraded, answer.stored) == ("You said: after", ("memory",), False)
     assert service.program.calls[-1] == ({"question": "after"}, ())
-    assert service.journal == ["read", "run", "commit", "read", "run"]
+    assert service.journal == ["read", "run", "commit", "read", "read", "run"]
     assert service.finished[-1].stored is False
     await service.assert_at_rest()
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from agent_service.api.streams.presentation import LastEvents
 from agent_service.config import options as options_of
 from agent_service.memory.event_log.in_memory import InMemoryEventLog
-from agent_service.memory.event_log.redis import RedisEventLog
 from agent_service.memory.event_log.sqlite import SqliteEventLog
 from agent_service.runtime.streams.keeper import EventKeeper, KeeperOptions
 from agent_service.runtime.streams.queries import FollowedQueries, StreamOptions
@@ -79,6 +78,8 @@ def _log(settings: Settings, clock: Clock) -> EventLog:
     if not settings.stream_resume_secs:
         return InMemoryEventLog(options, clock=clock)
     if redis_options is not None:
+        from agent_service.memory.event_log.redis import RedisEventLog  # noqa: PLC0415 - takes long to import
+
         few = replace(redis_options, max_connections=_LOG_CONNECTIONS, wait_replicas=0)
         return RedisEventLog(options, few, clock=clock)
     return SqliteEventLog(options, settings.memory_path, clock=clock)

@@ -125,8 +125,6 @@ class Recollections:
                 found = await self._lineage(query, query.after_turn_id)
             shown = found[: self._context_turns]
             return Window(tuple(reversed(shown)), found[0].seq)
-        if held.failure is not None:
-            raise held.failure
         if held.window is not None:
             return held.window
         with run.interruptible():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,8 +20,6 @@ from agent_service.core.run import StepTimeoutError
 from agent_service.runtime.owned_tasks import OwnedTasks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from agent_service.core.clock import Clock, Timer
     from agent_service.core.messages import ConversationId
     from agent_service.core.run import Run
@@ -58,14 +56,13 @@ class HeldTurn:
     Attributes:
         token: what holds the lease.
         window: the conversation as it was when the lease was taken; None without a lease.
-        failure: why the store gave no lease; None when it did, or was not asked.
     """
 
     def __init__(self, conversation: ConversationId) -> None:
         self.conversation = conversation
         self.token = new_id()
         self.window: Window | None = None
-        self.failure: MemoryUnavailableError | None = None
+        self.place: asyncio.Future[None] | None = None
         self.is_asked_for = False
         self.commits: list[asyncio.Future[Any]] = []
 
@@ -105,10 +102,7 @@ class TurnKeeper:
     def __repr__(self) -> str:
         return f"<TurnKeeper {self._options.policy}, {self._lines!r}, {self._tasks!r}>"
 
-    @asynccontextmanager
-    async def hold(
-        self, conversation: ConversationId, run: Run, *, last_turns: int = 0
-    ) -> AsyncIterator[HeldTurn]:
+    def hold(self, conversation: ConversationId, run: Run, *, last_turns: int = 0) -> _Hold:
         """Within, nobody else who asks here answers in ``conversation``, unless the policy is ``parallel``.
 
         With the lease comes the conversation's ``window``. A turn that no commit has given back is given
@@ -119,22 +113,30 @@ class TurnKeeper:
             ConflictError: another question is being answered, for ``wait_seconds`` or, with ``reject``, now.
             RunStoppedError: the run was stopped while it waited.
         """
-        turn = HeldTurn(conversation)
+        return _Hold(self, HeldTurn(conversation), run, last_turns)
+
+    async def begin(self, turn: HeldTurn, run: Run, last_turns: int) -> None:
+        """Take the turn; see ``hold``."""
         if self._options.policy == "parallel":
-            yield turn
             return
-        place = self._lines.join(conversation)
+        turn.place = self._lines.join(turn.conversation)
         try:
-            await self._enter(turn, place, run, last_turns)
-            yield turn
-        finally:
-            if turn.is_given_back:
-                self._leave(turn, place)
-            else:
-                ending = self._tasks.begin(self._end(turn, place))
-                remaining_seconds = run.deadline.remaining_seconds()
-                if remaining_seconds and all(commit.done() for commit in turn.commits):
-                    await wait_at_most(self._clock, remaining_seconds, ending)
+            await self._enter(turn, turn.place, run, last_turns)
+        except BaseException:
+            await self.end(turn, run)
+            raise
+
+    async def end(self, turn: HeldTurn, run: Run) -> None:
+        """Give the turn back; see ``hold``."""
+        if turn.place is None:
+            return
+        if turn.is_given_back:
+            self._leave(turn, turn.place)
+            return
+        ending = self._tasks.begin(self._end(turn, turn.place))
+        remaining_seconds = run.deadline.remaining_seconds()
+        if remaining_seconds and all(commit.done() for commit in turn.commits):
+            await wait_at_most(self._clock, remaining_seconds, ending)
 
     async def done(self) -> None:
         """Return when every turn is given back."""
@@ -172,9 +174,8 @@ class TurnKeeper:
                 ttl_seconds=self._options.lease_seconds,
                 last_turns=last_turns,
             )
-        except MemoryUnavailableError as failure:
-            turn.failure = failure  # what a question does without its memory is not decided here
-            return True
+        except MemoryUnavailableError:
+            return True  # a store that cannot be written may still be read; the question finds out
         return turn.window is not None
 
     def _plan_renewal(self) -> None:
@@ -215,6 +216,25 @@ class TurnKeeper:
         if not self._leased and self._renewal is not None:
             self._renewal.cancel()
             self._renewal = None
+
+
+class _Hold:
+    """A turn for as long as one is within. A class, not a generator: each query is in one."""
+
+    __slots__ = ("_keeper", "_last_turns", "_run", "_turn")
+
+    def __init__(self, keeper: TurnKeeper, turn: HeldTurn, run: Run, last_turns: int) -> None:
+        self._keeper = keeper
+        self._turn = turn
+        self._run = run
+        self._last_turns = last_turns
+
+    async def __aenter__(self) -> HeldTurn:
+        await self._keeper.begin(self._turn, self._run, self._last_turns)
+        return self._turn
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._keeper.end(self._turn, self._run)
 
 
 class _Lines:

@@ -79,6 +79,8 @@ def test_each_error_is_counted_under_its_own_code(
         with _counts(service, code):
             _refused(service.client.request(method, path, headers=headers, content=content), code)
     for question, code in BY_QUESTION.items():
+        # A caller is told of a stop before the work has ended and given back its slot.
+        wait_until("the slot is free", lambda: service.metric("agent_pool_in_use") == 0)
         with _counts(service, code):
             _refused(service.ask(question), code)
     with _counts(service, "circuit_breaker_open"):

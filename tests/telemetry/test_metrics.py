@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent_service.core.messages import Usage
 from agent_service.core.observer import (
+    BreakerMoved,
     Event,
     FallbackTaken,
     HttpRequestFinished,
@@ -32,6 +33,7 @@ LABELS = {
     "agent_pool_in_use": set(),
     "agent_pool_waiting": set(),
     "circuit_breaker_state": set(),
+    "circuit_breaker_openings_total": {"upstream"},
     "agent_errors_total": {"error"},
     "agent_reasoning_steps": set(),
     "agent_lm_calls_total": {"model", "outcome"},
@@ -123,6 +125,7 @@ def _everything() -> list[Event]:
         LoopLagMeasured("", 0.004),
         LoopBlocked("", 1.2),
         FallbackTaken("r", "a/model", "b/model"),
+        BreakerMoved("", "a/model", "closed", "open"),
     ]
 
 
@@ -229,6 +232,14 @@ def test_fallbacks_count_for_the_model_that_failed() -> None:
     assert after["agent_fallbacks_total{model=a/model}"] == 1
     assert after["agent_fallbacks_total{model=b/model}"] == 1
     assert "agent_fallbacks_total{model=c/model}" not in after
+
+
+def test_openings_of_a_breaker_are_counted_from_zero() -> None:
+    """Scrapes may miss an opening that is short; its count they do not. Other moves are none."""
+    assert _told()["circuit_breaker_openings_total{upstream=a/model}"] == 0
+    moves = [("closed", "open"), ("open", "half_open"), ("half_open", "open"), ("half_open", "closed")]
+    after = _told(*(BreakerMoved("", "a/model", before, after) for before, after in moves))
+    assert after["circuit_breaker_openings_total{upstream=a/model}"] == 2
 
 
 def test_tools_memory_http_and_the_loop_are_counted() -> None:

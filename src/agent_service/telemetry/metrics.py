@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from agent_service.core.errors import CancelledByCallerError
 from agent_service.core.observer import (
+    BreakerMoved,
     Event,
     FallbackTaken,
     HttpRequestFinished,
@@ -121,6 +122,8 @@ class Metrics:
                 self._query_finished(event)
             case LMCallFinished():
                 self._lm_call_finished(event)
+            case BreakerMoved(after="open"):
+                self._openings.labels(event.upstream).inc()
             case FallbackTaken():
                 self._fallbacks.labels(event.model).inc()
             case ToolFinished():
@@ -178,6 +181,9 @@ class Metrics:
         self._fallbacks = self._counter(
             "agent_fallbacks_total", "Calls that went on to another model, by the one that failed.", "model"
         )
+        self._openings = self._counter(
+            "circuit_breaker_openings_total", "Times that a circuit breaker opened.", "upstream"
+        )
         self._tool_calls = self._counter("agent_tool_calls_total", "Tool calls.", "tool", "outcome")
         self._tool_latency = self._histogram("agent_tool_latency_seconds", "Time of a tool call.", "tool")
 
@@ -230,6 +236,7 @@ class Metrics:
         for model in models:
             self._lm_latency.labels(model)
             self._fallbacks.labels(model)
+            self._openings.labels(model)
             for outcome in _LM_OUTCOMES:
                 self._lm_calls.labels(model, outcome)
             for kind in ("prompt", "completion"):

@@ -9,8 +9,9 @@ LOCKS = sorted((Path(__file__).parents[2] / "locks").glob("*.lock"))
 
 
 def test_there_are_locks() -> None:
-    """What runs, what builds and what tests are each locked."""
-    assert [path.name for path in LOCKS] == ["build.lock", "dev.lock", "runtime.lock"]
+    """What runs, what builds, what tests, what checks a deployment and what writes its bill are each locked."""
+    names = [path.name for path in LOCKS]
+    assert names == ["build.lock", "deploy.lock", "dev.lock", "runtime.lock", "sbom.lock"]
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)

@@ -29,8 +29,10 @@ class Backend:
     def writing_slowly(self, tokens_per_second: float) -> Iterator[None]:
         """Within, answers come word by word."""
         self.simulator.behave(tokens_per_second=tokens_per_second)
-        yield
-        self.simulator.heal()
+        try:
+            yield
+        finally:
+            self.simulator.heal()
 
     @contextmanager
     def breaker_open(self) -> Iterator[None]:
@@ -38,9 +40,11 @@ class Backend:
         self.simulator.behave(faults=[{"kind": "500"}])
         while self.service.ask("What is 2+2?").json()["error"] != "circuit_breaker_open":
             pass
-        yield
-        self.simulator.heal()
-        self.service.client.post("/api/v1/circuit-breaker/reset").raise_for_status()
+        try:
+            yield
+        finally:
+            self.simulator.heal()
+            self.service.client.post("/api/v1/circuit-breaker/reset").raise_for_status()
 
     @contextmanager
     def stopping_a_run(self) -> Iterator[None]:

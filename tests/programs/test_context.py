@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import dspy
 import pytest
+from dspy.utils.callback import BaseCallback
 
 from agent_service.core.clock import Deadline
 from agent_service.core.run import Run
 from agent_service.programs.context import current_run, running
+from agent_service.programs.streams.answer_predictor import AnswerWatch
 from agent_service.testing import FakeClock, RecordingObserver
 
 if TYPE_CHECKING:
@@ -98,3 +100,15 @@ def test_the_lm_is_the_one_given(run: Run) -> None:
             assert dspy.settings.lm is lm
         with running(run, None):
             assert dspy.settings.lm is other
+
+
+def test_only_a_watched_run_pays_for_being_watched(run: Run) -> None:
+    """DSPy's callbacks cost every call; the operator's own stay in place."""
+    own = BaseCallback()
+    with dspy.context(callbacks=[own]):
+        with running(run, None):
+            assert dspy.settings.callbacks == [own]
+        run.is_watched = True
+        with running(run, None):
+            assert dspy.settings.callbacks[0] is own
+            assert isinstance(dspy.settings.callbacks[1], AnswerWatch)

@@ -10,6 +10,7 @@ import pytest
 from agent_service.core.errors import ConflictError, MemoryUnavailableError
 from agent_service.core.messages import ConversationId
 from agent_service.runtime.conversations import SETTLING_SECONDS, Conversations
+from agent_service.runtime.streams.keeper import EventKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -198,3 +199,28 @@ async def test_at_whatever_moment_it_is_erased_it_stays_so(open_service: Open, t
         if await service.kept():
             assert service.program.calls[-1] == ({"question": "behind"}, ())
         await service.assert_at_rest()
+
+
+class Keeper(EventKeeper):
+    """Notes what it is to forget."""
+
+    def __init__(self) -> None:
+        self.erased: list[tuple[str, str | None, int]] = []
+        self.service: Service | None = None
+
+    async def erase(self, user_id: str, session_id: str | None = None) -> None:
+        assert self.service is not None
+        self.erased.append((user_id, session_id, len(await self.service.kept())))
+
+
+async def test_an_erasure_takes_the_streams_along(service: Service) -> None:
+    """Before the turns, so that an erasing that failed there can be begun again and counts right."""
+    keeper = Keeper()
+    keeper.service = service
+    conversations = Conversations(
+        store=service.store, runner=service.runner, clock=service.clock, streams=keeper
+    )
+    await service.begin("one")
+
+    assert await conversations.erase("ada", "default") == 1
+    assert keeper.erased == [("ada", "default", 1)]

@@ -20,7 +20,7 @@ from agent_service.core.messages import Answer, ConversationId, Query, Turn, Usa
 from agent_service.memory.base import MAX_RESPONSE_BYTES, IdempotencyKey, StoreOptions
 from agent_service.memory.in_memory import InMemoryStore
 from agent_service.runtime.idempotency import IdempotencyOptions, IdempotentAnswering, fingerprint_of
-from agent_service.testing import FakeClock
+from agent_service.testing import FakeClock, RecordingObserver
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,6 +72,7 @@ class Service:
         self.clock = FakeClock()
         self.store = Store(self.clock)
         self.asked: list[Query] = []
+        self.listeners: list[Observer | None] = []
         self.script: Callable[[Query], Awaitable[None]] | None = None
         self.stores = True
         self.text = "4"
@@ -85,6 +86,7 @@ class Service:
     async def answer(self, query: Query, listener: Observer | None = None) -> Answer:
         """As a runner does."""
         self.asked.append(query)
+        self.listeners.append(listener)
         if self.script is not None:
             await self.script(query)
         stored = await self.commit(query) if self.stores else None
@@ -431,3 +433,14 @@ def test_spans_are_positive(name: str) -> None:
 def test_repr_says_before_whom(service: Service) -> None:
     """For people who debug."""
     assert repr(service.answering).startswith("<IdempotentAnswering before <")
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_a_listener_follows_the_run_and_no_repetition(service: Service, key: str | None) -> None:
+    """With a key or without; what is repeated has no run to follow."""
+    heard = RecordingObserver()
+    query = Query("r", ConversationId("ada"), "?", idempotency_key=key)
+    for _ in range(2):
+        await service.process().answer(query, heard)
+
+    assert service.listeners == ([heard] if key else [heard, heard])

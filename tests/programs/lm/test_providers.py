@@ -14,8 +14,12 @@ from dspy import lm15
 from dspy._vendor.lm15.access import AccessPolicy
 from dspy.clients.engines.litellm_engine import AsyncLiteLLMEngine
 
+from agent_service.core.clock import Deadline
+from agent_service.core.run import Run
 from agent_service.programs.base import LMOptions
 from agent_service.programs.lm.providers import NativeTransport, reach
+from agent_service.programs.streams.relay import Relay, Streaming
+from agent_service.testing import FakeClock, RecordingObserver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,6 +83,22 @@ async def test_the_native_client_is_used_with_address_and_key() -> None:
     assert path == "/v1/chat/completions"
     assert authorization == "bearer sk-1"
     assert body["model"] == "some-model"
+
+
+async def test_a_provider_is_asked_to_stream_and_may_answer_whole() -> None:
+    """Usage is asked for too. A server that knows no streams answers as ever: the reply comes, untold."""
+    async with provider() as there:
+        lm = dspy.LM("openai/some-model", api_base=there.url, api_key="sk-1")
+        transport = reach(lm, LMOptions(), {}).make_transport()
+        request = lm15.Request(model=lm.model, messages=(lm15.Message.user("2+2"),))
+        clock, observer = FakeClock(), RecordingObserver()
+        run = Run(request_id="r", deadline=Deadline.after(clock, 9), clock=clock, observer=observer)
+        assert isinstance(transport, Streaming)
+        assert (await Relay(run, "answer", transport).complete(request)).text == "four"
+        await transport.aclose()
+    asked = [(body.get("stream"), body.get("stream_options")) for _, _, body in there.asked]
+    assert asked == [(True, {"include_usage": True}), (None, None)]
+    assert observer.events == []
 
 
 @pytest.mark.parametrize("name", ["OPENAI_API_BASE", "OPENAI_BASE_URL"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from dspy import lm15
 
-from agent_service.programs.lm.verdicts import BreakerReport, judge
+from agent_service.programs.lm.verdicts import BreakerReport, BrokenOffError, Verdict, judge, may_fall_back
 
 ALARMING = "timeout: connection reset by peer, 500 Internal Server Error, rate limit"
 
@@ -58,3 +58,22 @@ def test_a_provider_s_error_goes_by_its_status() -> None:
     assert judge(lm15.ProviderError("x", status=451)).report is BreakerReport.SUCCESS
     assert judge(lm15.ProviderError("x", status=200)).report is BreakerReport.FAILURE
     assert judge(lm15.ProviderError("x", status=599)).report is BreakerReport.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("cause", "outcome", "report"),
+    [
+        (lm15.TimeoutError("x", status=504), "timeout", BreakerReport.FAILURE),
+        (lm15.RateLimitError("x", status=429), "rate_limited", BreakerReport.IGNORE),
+    ],
+)
+def test_a_reply_that_broke_off_counts_as_what_broke_it(
+    cause: Exception, outcome: str, report: BreakerReport
+) -> None:
+    """The breaker and the metric learn what happened; nobody tries again or elsewhere."""
+    error = BrokenOffError("broke off")
+    error.__cause__ = cause
+
+    assert judge(error) == Verdict(report, outcome, retry=False)
+    assert not may_fall_back(error)
+    assert may_fall_back(cause)

@@ -42,6 +42,7 @@ class Relay:
 
     def __init__(self, run: Run, field: str, transport: Streaming) -> None:
         self.has_begun = False
+        self._has_received = False
         self._run = run
         self._field = field
         self._transport = transport
@@ -50,10 +51,16 @@ class Relay:
         return f"<Relay of {self._field}{', begun' if self.has_begun else ''}>"
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        """The same as ``Transport.complete``. What cannot be streamed comes whole, and is not told of."""
+        """The same as ``Transport.complete``.
+
+        A request that cannot be streamed, and one that a provider answers with no stream at all, is sent
+        again to be answered whole; nothing is told of that reply.
+        """
         try:
             return await self._stream(request)
-        except lm15.UnsupportedFeatureError:
+        except (lm15.UnsupportedFeatureError, lm15.StreamAssemblyError):
+            if self._has_received:
+                raise
             return await self._transport.complete(request)
 
     async def _stream(self, request: lm15.Request) -> lm15.Response:
@@ -61,6 +68,7 @@ class Relay:
         reply = lm15.AsyncResponseStream(self._transport.stream(request), request)
         async with reply:
             async for piece in reply:
+                self._has_received = True
                 self._tell(number, text.feed(piece))
             self._tell(number, text.end())
             return await reply.response()

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,6 +27,7 @@ _ARGUMENTS = (
 )
 
 
+@pytest.mark.timeout(300)  # thousands of requests
 def test_the_service_does_what_its_document_says(serve: Callable[..., Service], tmp_path: Path) -> None:
     """What the document allows is accepted, the rest refused; every answer is documented, none is a bug."""
     service = serve()

@@ -55,7 +55,7 @@ def test_clients_are_told_whether_to_send_it_again(error: ServiceError, should: 
     [
         (401, "authentication_error"),
         (403, "permission_error"),
-        (404, "invalid_request_error"),
+        (404, "not_found_error"),
         (422, "invalid_request_error"),
         (429, "rate_limit_error"),
         (500, "server_error"),

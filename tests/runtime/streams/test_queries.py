@@ -230,3 +230,21 @@ def test_a_buffer_of_nothing_is_refused() -> None:
     """Nobody could read from it."""
     with pytest.raises(ValueError, match="buffer_bytes"):
         StreamOptions(buffer_bytes=0)
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_events_are_kept_of_queries_that_are(service: Service, is_kept: bool) -> None:
+    """What a caller wants stored nowhere is in no stream that can be read again."""
+    kept: list[StreamEvent] = []
+    followed = FollowedQueries(
+        answering=service.runner,
+        presentation=Presentation(),
+        clock=service.clock,
+        observer=service.observer,
+        options=StreamOptions(),
+        keep=lambda _: kept.append,
+    )
+
+    events = await _all_of(await followed.follow(_query(is_kept=is_kept), goes_on=False))
+
+    assert kept == (events if is_kept else [])

@@ -13,7 +13,12 @@ from agent_service.core.errors import InvalidRequestError
 if TYPE_CHECKING:
     from agent_service.core.errors import ServiceError
 
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 _SERVER_ERROR = 500
 
 CHANGED = {

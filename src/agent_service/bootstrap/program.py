@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,11 @@ from agent_service.programs.tools import ToolSeam
 if TYPE_CHECKING:
     from agent_service.config import Settings
     from agent_service.core.clock import Clock
-    from agent_service.programs.base import Program
+
+_log = logging.getLogger(__name__)
 
 
-def build_program(settings: Settings, *, clock: Clock, observer: Observer) -> Program:
+def build_program(settings: Settings, *, clock: Clock, observer: Observer) -> DspyProgram:
     """The module that the settings name, its LMs and tools at the seams."""
     options, bridge = options_of.program_options(settings), LoopBridge()
     threads = WorkThreads("program", size=options.threads)
@@ -43,8 +45,8 @@ def build_program(settings: Settings, *, clock: Clock, observer: Observer) -> Pr
         module = load_module(options.program)
     taker = SeamTaker(upstreams=upstreams, tools=tools)
     taker.take(module)
-    if settings.agent_fast_path == "on":
-        accelerate(module)
+    acceleration = accelerate(module) if settings.agent_fast_path == "on" else None
+    _log.info("fast path: %s", acceleration or "off")
     lm = upstreams.configured(dspy.settings.lm)
     fields = fields_of(module)
     name = (
@@ -58,7 +60,8 @@ def build_program(settings: Settings, *, clock: Clock, observer: Observer) -> Pr
         upstreams=upstreams,
         threads=(threads, tool_threads),
         bridge=bridge,
-        warm_up=None if options.program or options.tools else WARM_UP,
+        acceleration=acceleration,
+        warm_up=None if acceleration or options.program or options.tools else WARM_UP,
     )
 
 

@@ -15,6 +15,7 @@ from agent_service.programs.base import LoadNumbers, Program, ProgramReply, Prog
 from agent_service.programs.context import running
 from agent_service.programs.conversation import render
 from agent_service.programs.errors import translate
+from agent_service.programs.fast import prepare
 from agent_service.programs.lm.offline import OFFLINE_MODEL, OfflineEngine, OfflineTransport
 from agent_service.programs.streams.answer_predictor import mark_answer_predictor
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent_service.core.messages import Turn
+    from agent_service.programs.fast import Acceleration
     from agent_service.programs.fields import Fields
     from agent_service.programs.lm.upstreams import Upstreams
     from agent_service.programs.threads import LoopBridge, WorkThreads
@@ -38,8 +40,9 @@ class DspyProgram(Program):
         spec: what the service knows of it.
         fields: its inputs and outputs.
         threads: where a module without ``aforward`` works, and where its tools do.
+        acceleration: what of it the fast path took; None when that is off.
         warm_up: inputs to run it on once, against the offline rules, before the first query; None for a
-            module whose side effects are not ours to cause.
+            module whose side effects are not ours to cause, or that is prepared without a run.
     """
 
     def __init__(
@@ -52,9 +55,11 @@ class DspyProgram(Program):
         upstreams: Upstreams,
         threads: tuple[WorkThreads, WorkThreads],
         bridge: LoopBridge,
+        acceleration: Acceleration | None = None,
         warm_up: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec = spec
+        self.acceleration = acceleration
         self._module = module
         self._lm = lm
         self._fields = fields
@@ -71,6 +76,7 @@ class DspyProgram(Program):
         # DSPy hops to the default executor several times per LM call; the default size starves it.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_EXECUTOR_THREADS, "dspy"))
         await self._upstreams.warm()
+        prepare(self._module, self._lm)
         if self._warm_up is not None:
             with dspy.context(
                 lm=dspy.LM(

@@ -148,6 +148,11 @@ class SeamTool(dspy.Tool):
         return self._stock
 
     @property
+    def callee(self) -> Callee:
+        """What the seam calls."""
+        return self._callee  # type: ignore[no-any-return] # pydantic's private attributes are untyped
+
+    @property
     def is_observing(self) -> bool:
         """Whether its failures are observations for the agent."""
         return self._observing

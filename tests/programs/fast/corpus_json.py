@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from agent_service.programs.fast.internals import FIELD_HEADER
+from agent_service.programs.fast.lm_internals import FIELD_HEADER
 from tests.programs.fast import corpus_agents, corpus_calls, corpus_corners, corpus_fields, corpus_texts
 from tests.programs.fast.corpus_types import Defaults, Everything, Point
 from tests.programs.fast.differential_case import Case, as_json, no_settings, predictor
@@ -76,16 +76,14 @@ WORDS: dict[str, str] = {
 }
 
 
-class Unwritable:
-    """A type of which there is no schema."""
-
-
-class Loose(dspy.Signature):  # type: ignore[misc] # DSPy has no types
-    """Answer."""
-
-    question: str = dspy.InputField()
-    answer: str = dspy.OutputField()
-    form: Callable[[int], int] | None = dspy.OutputField()
+LOOSE = dspy.Signature(
+    {
+        "question": (str, dspy.InputField()),
+        "answer": (str, dspy.OutputField()),
+        "form": (Callable[[int], int] | None, dspy.OutputField()),
+    },
+    "Answer; of the form there is no schema.",
+)
 
 
 class Points(dspy.Signature):  # type: ignore[misc] # DSPy has no types
@@ -114,7 +112,7 @@ def in_json(reply: Any) -> Any:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -131,7 +129,7 @@ def _once_more() -> list[Case]:
             case,
             name=f"{case.name}, in JSON",
             settings=by_json,
-            replies=[in_json(reply) for reply in case.replies],  # type: ignore[union-attr] # no function
+            replies=[in_json(reply) for reply in case.replies],
             can={**able, **case.can},
             modes=("async",),
         )
@@ -141,6 +139,19 @@ def _once_more() -> list[Case]:
 
 def _asked(name: str, signature: Any, reply: str, inputs: Mapping[str, Any] = Q, **more: Any) -> Case:
     return predictor(f"in JSON: {name}", signature, inputs, reply, settings=by_json, **more)
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "format": {"response_format": {"type": "json_object"}},
+    "n": {"n": 2},
+    "temperature": {"temperature": 0.3},
+    "tools": {"tools": [], "tool_choice": "auto"},
+    "parallel": {"parallel_tool_calls": True},
+}
+
+
+def _configured(config: dict[str, Any]) -> Callable[[Stage], dspy.Module]:
+    return lambda _: dspy.Predict(QA, **config)
 
 
 CASES: list[Case] = [
@@ -154,25 +165,19 @@ CASES: list[Case] = [
             ("points", Points, as_json(first={"x": 1}, others=[{"x": 2, "y": 0.5}]), Q),
             ("defaults", Defaults, as_json(answer="4"), {}),
             ("open table", "question -> table: dict[str, int]", as_json(table={"a": 1}), Q),
-            ("without a schema", Loose, as_json(answer="4"), Q),
+            ("without a schema", LOOSE, as_json(answer="4"), Q),
             ("everything", Everything, "{}", {"text": "t"}),
         )
     ),
     *(
         Case(
             f"in JSON: config {name}",
-            lambda _, config=config: dspy.Predict(QA, **config),
+            _configured(config),
             settings=by_json,
             replies=[ANSWERS["right"]],
             can=ABILITIES[2],
             modes=("async",),
         )
-        for name, config in {
-            "format": {"response_format": {"type": "json_object"}},
-            "n": {"n": 2},
-            "temperature": {"temperature": 0.3},
-            "tools": {"tools": [], "tool_choice": "auto"},
-            "parallel": {"parallel_tool_calls": True},
-        }.items()
+        for name, config in CONFIGS.items()
     ),
 ]

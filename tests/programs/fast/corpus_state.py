@@ -73,7 +73,7 @@ def agent(_: Stage) -> dspy.Module:
 def replies(request: lm15.Request) -> str:
     """What a model answers that doubles once, whoever asks how often."""
     asked = request.messages[-1].parts[0].text
-    if "`[[ ## next_thought ## ]]`" not in asked:
+    if "next_thought" not in asked.rpartition("Respond with ")[2]:
         return FOUR
     return step("finish") if "[[ ## observation_" in asked else step("double", number=2)
 

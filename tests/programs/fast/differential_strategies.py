@@ -9,6 +9,7 @@ import dspy
 from hypothesis import strategies as st
 
 from tests.programs.fast.corpus_json import ABILITIES, by_json
+from tests.programs.fast.corpus_native import ADAPTERS, CAN, script, settings
 from tests.programs.fast.corpus_tools import toolbox
 from tests.programs.fast.corpus_types import Colour, Point
 from tests.programs.fast.differential_case import Case, no_settings, step
@@ -249,3 +250,36 @@ def episodes(draw: st.DrawFn) -> Case:
         return dspy.ReAct("question -> answer", tools=toolbox(stage, *tools), max_iters=limit)
 
     return Case("made up", make, inputs={"question": question}, replies=replies, settings=draw(_ADAPTERS))
+
+
+@st.composite
+def second_episodes(draw: st.DrawFn) -> Case:
+    """DSPy's second agent and what its model calls, natively or by text, sense and nonsense."""
+    tools = draw(st.lists(st.sampled_from(_TOOLS), min_size=1, max_size=3, unique=True))
+    call = st.tuples(st.sampled_from([*tools, "submit", "unknown"]), _ARGUMENTS)
+    submit = st.tuples(st.just("submit"), st.fixed_dictionaries({"answer": texts}))
+    turns: list[Any] = draw(
+        st.lists(st.one_of(st.lists(call, max_size=2), texts, st.just([])), min_size=1, max_size=4)
+    )
+    turns.append([draw(submit)])
+    limit, question, adapter = draw(st.integers(0, 4)), draw(texts), draw(st.sampled_from(list(ADAPTERS)))
+    earlier = draw(
+        st.lists(st.fixed_dictionaries({}, optional={"question": texts, "answer": texts}), max_size=2)
+    )
+
+    def make(stage: Any) -> dspy.Module:
+        return dspy.ReActV2("question -> answer", tools=toolbox(stage, *tools), max_iters=limit)
+
+    async def play(stage: Any, module: dspy.Module) -> None:
+        history = dspy.History(messages=[dict(turn) for turn in earlier])
+        for _ in range(2):
+            await stage.call(module, question=question, history=history)
+
+    return Case(
+        "made up",
+        make,
+        replies=script(*turns),
+        play=play,
+        settings=settings(adapter),
+        can=draw(st.sampled_from(list(CAN.values()))),
+    )

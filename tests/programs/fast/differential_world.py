@@ -77,7 +77,7 @@ class ModelTransport:
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """Follow the script."""
-        self._stage.record.requests.append(request)
+        self._stage.record.requests.append(described(request))
         reply = self._stage.next_reply(request)
         while callable(reply):
             reply = reply(self._stage)
@@ -205,12 +205,7 @@ async def played(case: Case, *, twin: Twin | None, mode: str, rooms: Rooms) -> R
             await stage.call(module, **copy.deepcopy(dict(case.inputs)))
         else:
             await case.play(stage, module)
-    stage.record.requests = [_comparable(request) for request in stage.record.requests]
     return stage.record.in_any_order() if case.unordered else stage.record
-
-
-def _comparable(request: lm15.Request) -> Any:
-    return described(request)
 
 
 def _timeless(event: Any) -> Any:

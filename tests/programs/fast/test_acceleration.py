@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import TYPE_CHECKING, Any
 
 import dspy
+import pytest
 
 from agent_service.programs.fast import accelerate
 from agent_service.programs.fast.predict import FastChainOfThought, FastPredict
 from agent_service.programs.fast.react import FastReAct
+from tests.programs.conftest import said
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.programs.conftest import Serving
 
 
@@ -85,3 +86,47 @@ async def test_tools_at_the_seam_are_accelerated(serve: Serving, monkeypatch: py
     for tools in (module.tools, copy.deepcopy(module).tools):
         assert await tools["look"].acall(number=1) == "seen 1"
     assert await module.tools["strict"].acall(number=1) == "strict"
+
+
+def test_the_report_says_it_in_a_line() -> None:
+    """For the log."""
+    text = str(accelerate(Many()))
+    assert text.startswith("accelerated: self.agent, ")
+    assert "self.listed[1]: " in text
+    assert "\n" not in text
+    assert str(accelerate(Own("a -> b"))).startswith("accelerated: nothing. Left to DSPy: self: ")
+
+
+def test_dspys_second_agent_keeps_its_loop() -> None:
+    """Its steps are accelerated."""
+    report = accelerate(dspy.ReActV2("question -> answer", tools=[]))
+    assert report.fast == ("self.react",)
+    assert "its steps are accelerated" in report.stock["self"]
+
+
+@pytest.mark.parametrize("is_prepared", [True, False])
+async def test_a_prepared_program_compiles_nothing_at_its_first_query(
+    serve: Serving, is_prepared: bool
+) -> None:
+    """Neither requests nor checks of arguments; otherwise it does so then."""
+
+    async def look(number: int) -> str:
+        return f"seen {number}"
+
+    module = dspy.ReAct("question -> answer", tools=[look])
+    served = await serve(
+        module,
+        said(next_thought="t", next_tool_name="look", next_tool_args='{"number": 1}'),
+        said(next_thought="t", next_tool_name="finish", next_tool_args="{}"),
+        said(reasoning="r", answer="4"),
+    )
+    accelerate(module)
+    if is_prepared:
+        await served.program.start()
+    called: set[str] = set()
+    sys.setprofile(lambda frame, event, _: called.add(frame.f_code.co_name) if event == "call" else None)
+    try:
+        await served.answer()
+    finally:
+        sys.setprofile(None)
+    assert {"request_from_openai_chat", "check_schema"}.isdisjoint(called) is is_prepared

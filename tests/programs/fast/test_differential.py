@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
@@ -24,6 +24,7 @@ from tests.programs.fast import (
     corpus_failures,
     corpus_fields,
     corpus_json,
+    corpus_native,
     corpus_programs,
     corpus_state,
     corpus_streams,
@@ -49,6 +50,7 @@ CORPUS = (
     corpus_failures,
     corpus_fields,
     corpus_json,
+    corpus_native,
     corpus_programs,
     corpus_state,
     corpus_streams,
@@ -87,6 +89,20 @@ MAKERS: dict[str, Callable[[Stage], dspy.Module]] = {
 def replies_in_json(request: lm15.Request) -> Any:
     """The same script, in JSON."""
     return in_json(replies(request))
+
+
+@pytest.mark.parametrize("adapter", ["chat", "chat, native", "json", "json, by text"])
+async def test_steps_with_native_calls_are_fast_too(adapter: str, rooms: Rooms) -> None:
+    """DSPy's second agent keeps its loop; its steps, with tools and the conversation, need no adapter."""
+    case = Case(
+        "second agent",
+        corpus_native.agent(),
+        replies=corpus_native.script(corpus_native.TAKE, corpus_native.SUBMIT),
+        settings=corpus_native.settings(adapter),
+        can=corpus_native.CAN["tools"],
+    )
+    assert await adapter_calls(case, None, rooms) > 0
+    assert await adapter_calls(case, accelerate, rooms) == 0
 
 
 @pytest.mark.parametrize("in_chat", [True, False], ids=["chat", "json"])

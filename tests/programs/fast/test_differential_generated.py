@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent_service.programs.fast import accelerate
 from tests.programs.fast.differential_case import BOTH, Case, differences
-from tests.programs.fast.differential_strategies import episodes, predictions
+from tests.programs.fast.differential_strategies import episodes, predictions, second_episodes
 from tests.programs.fast.differential_world import Rooms
 
 if TYPE_CHECKING:
@@ -41,4 +41,11 @@ async def test_made_up_predictors(case: Case, mode: str, rooms: Rooms) -> None:
 @given(case=episodes(), mode=st.sampled_from(BOTH))
 async def test_made_up_episodes(case: Case, mode: str, rooms: Rooms) -> None:
     """Whatever an agent's model says: no difference."""
+    assert await differences(case, twin=accelerate, mode=mode, rooms=rooms) == {}
+
+
+@settings(MADE_UP, max_examples=60)
+@given(case=second_episodes(), mode=st.sampled_from(BOTH))
+async def test_made_up_episodes_of_the_second_kind(case: Case, mode: str, rooms: Rooms) -> None:
+    """Whatever the model calls, in whatever way, and whatever was said before: no difference."""
     assert await differences(case, twin=accelerate, mode=mode, rooms=rooms) == {}

@@ -6,12 +6,9 @@ from typing import Any
 
 import dspy
 import pytest
-from dspy import lm15
-from dspy.adapters.types.decision import Noul
 from dspy.dsp.utils.settings import thread_local_overrides
 
 from agent_service.programs.fast import internals
-from tests.programs.fast.conftest import lm_at_seam
 
 QA = dspy.Signature("question -> answer, number: int")
 QUIET: dict[str, Any] = {"disable_history": True, "track_usage": False, "warn_on_type_mismatch": False}
@@ -35,30 +32,18 @@ def test_a_prediction_is_the_one_dspy_makes() -> None:
     assert (here, here.answer, here.get_lm_usage()) == (there, there.answer, there.get_lm_usage())
 
 
-def test_a_request_with_another_question_is_one_that_lm15_makes() -> None:
-    """Equal in every field, and as good as one that was checked."""
-    head = lm15.Message.assistant("before")
-    config = lm15.Config(temperature=0.5)
-    made = [
-        lm15.Request(model="m", messages=(head, lm15.Message.user(text)), system="s", config=config)
-        for text in ("one", "two")
-    ]
-    assert internals.asked(made[0], "two") == made[1]
-    assert repr(internals.asked(made[0], "two")) == repr(made[1])
-
-
 @pytest.mark.parametrize(
     ("settings", "quiet"),
     [
         ({}, True),
         ({"adapter": dspy.ChatAdapter()}, True),
         ({"adapter": dspy.ChatAdapter(callbacks=[object()])}, False),
-        ({"adapter": dspy.ChatAdapter(use_native_function_calling=True)}, False),
+        ({"adapter": dspy.ChatAdapter(use_native_function_calling=True)}, True),
         ({"adapter": dspy.ChatAdapter(use_json_adapter_fallback=False)}, False),
         ({"adapter": dspy.ChatAdapter(native_response_types=[dspy.Image])}, False),
         ({"adapter": dspy.ChatAdapter(parallel_tool_calls=True)}, False),
         ({"adapter": dspy.JSONAdapter()}, True),
-        ({"adapter": dspy.JSONAdapter(use_native_function_calling=False)}, False),
+        ({"adapter": dspy.JSONAdapter(use_native_function_calling=False)}, True),
         ({"adapter": dspy.JSONAdapter(parallel_tool_calls=True)}, False),
         ({"adapter": dspy.XMLAdapter()}, False),
         ({"callbacks": [object()]}, False),
@@ -109,23 +94,6 @@ def test_the_innermost_caller_is_named_while_it_calls() -> None:
         assert dspy.settings.caller_modules == [outer]
 
 
-@pytest.mark.parametrize("kind", [dspy.Image, list[dspy.Image], dict[str, dspy.Tool]])
-def test_dspys_own_types_are_found_at_any_depth(kind: Any) -> None:
-    """And only those."""
-    assert internals.custom_types(kind)
-    assert not internals.custom_types(list[int])
-
-
-def test_decisions_are_recognised() -> None:
-    """DSPy asks for them in another way."""
-    decision = dspy.Signature(
-        {"q": (str, dspy.InputField()), "a": (Noul, dspy.OutputField(desc="is it?"))}, "Decide."
-    )
-    for adapter in (dspy.ChatAdapter(), dspy.JSONAdapter()):
-        assert internals.takes_decisions(decision, adapter)
-        assert not internals.takes_decisions(QA, adapter)
-
-
 async def test_a_failing_tool_is_observed_in_dspys_words() -> None:
     """Traceback included, at the lines where DSPy has it."""
     tools = {"failing": dspy.Tool(failing)}
@@ -143,21 +111,3 @@ def test_the_finishing_tool_is_known() -> None:
     """ReAct's own, not a tool of that name."""
     assert internals.is_stock_finish(dspy.ReAct("q -> a", tools=[]).tools["finish"])
     assert not internals.is_stock_finish(dspy.Tool(lambda: "Completed.", name="finish"))
-
-
-def test_the_second_adapter_is_the_one_that_a_chat_adapter_makes() -> None:
-    """With its options."""
-    adapter = internals.json_fallback()
-    assert type(adapter) is dspy.JSONAdapter
-    assert adapter.use_native_function_calling is False
-
-
-async def test_a_request_that_dspy_would_not_make_once_is_none() -> None:
-    """Several generations, and what comes from DSPy's cache."""
-    lm, _ = lm_at_seam("a")
-    messages = [{"role": "user", "content": "q"}]
-    assert internals.canonical_request(lm, messages, {}) == lm15.Request(
-        model=lm.model, messages=(lm15.Message.user("q"),)
-    )
-    assert internals.canonical_request(lm, messages, {"n": 2}) is None
-    assert internals.canonical_request(lm.copy(cache=True), messages, {}) is None

@@ -12,6 +12,7 @@ from dspy import lm15
 from dspy.utils.exceptions import ContextWindowExceededError, LMRateLimitError, LMUnexpectedError
 
 from agent_service.programs.fast.lean_lm import LeanLM, is_lean
+from agent_service.programs.fast.lm_internals import AdapterKind
 from agent_service.programs.fast.plans.plan import Plan
 from agent_service.programs.fast.plans.snapshot import NoPlanError
 from tests.programs.conftest import ScriptedTransport, response, said, scripted_lm
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 QA = dspy.Signature("question -> answer")
 DEMOS = [{"question": "q", "answer": "a"}]
-PLAN = Plan.of(QA, DEMOS)
-QUESTION = PLAN.question({"question": "Why?"})
+PLAN = Plan.of(QA, DEMOS, AdapterKind())
+ASKED = {"question": "Why?"}
 THINKING = [lm15.ThinkingPart("hm"), lm15.TextPart("yes")]
 
 
@@ -36,7 +37,7 @@ async def test_the_request_is_dspys(settings: dict[str, Any], config: dict[str, 
     predict.demos = DEMOS
     with dspy.context(lm=lm, disable_history=True):
         await predict.acall(question="Why?")
-    assert [LeanLM.of(lm, config, PLAN).request(QUESTION)] == transport.requests
+    assert [LeanLM.of(lm, config, PLAN, ASKED).request(ASKED)] == transport.requests
 
 
 async def test_the_answer_is_what_adapters_are_given() -> None:
@@ -44,8 +45,8 @@ async def test_the_answer_is_what_adapters_are_given() -> None:
     replies = ["plain", response("", message=lm15.Message.assistant(THINKING))]
     for reply, output in zip(replies, ["plain", {"text": "yes", "reasoning_content": "hm"}], strict=True):
         lm, _ = lm_at_seam(reply)
-        lean = LeanLM.of(lm, {}, PLAN)
-        request = lean.request(QUESTION)
+        lean = LeanLM.of(lm, {}, PLAN, ASKED)
+        request = lean.request(ASKED)
         assert request is not None
         assert await lean.acomplete(request) == output
         assert await asyncio.to_thread(lean.complete, request) == output
@@ -62,8 +63,8 @@ async def test_the_answer_is_what_adapters_are_given() -> None:
 async def test_errors_are_those_of_dspy(raised: Exception, expected: type[Exception]) -> None:
     """Of the same class and words, with the original as the cause."""
     lm, _ = lm_at_seam(raised)
-    lean = LeanLM.of(lm, {}, PLAN)
-    request = lean.request(QUESTION)
+    lean = LeanLM.of(lm, {}, PLAN, ASKED)
+    request = lean.request(ASKED)
     assert request is not None
     with dspy.context(disable_history=True), pytest.raises(expected) as there:
         await lm.acall("Why?")
@@ -78,9 +79,9 @@ async def test_errors_are_those_of_dspy(raised: Exception, expected: type[Except
 async def test_a_truncated_answer_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     """As DSPy warns, so that operators raise the limit."""
     lm, _ = lm_at_seam(response("half", finish_reason="length"))
-    lean = LeanLM.of(lm, {}, PLAN)
+    lean = LeanLM.of(lm, {}, PLAN, ASKED)
     logging.getLogger("dspy").propagate = True
-    request = lean.request(QUESTION)
+    request = lean.request(ASKED)
     assert request is not None
     await lean.acomplete(request)
     assert "truncated" in caplog.text
@@ -90,7 +91,7 @@ async def test_a_truncated_answer_is_warned_of(caplog: pytest.LogCaptureFixture)
 async def test_what_is_not_sent_as_plain_text_has_no_request(text: str) -> None:
     """DSPy refuses the one and divides the other into parts."""
     lm, _ = lm_at_seam("a")
-    assert LeanLM.of(lm, {}, PLAN).request(text) is None
+    assert LeanLM.of(lm, {}, PLAN, ASKED).request({"question": text}) is None
 
 
 @pytest.mark.parametrize(
@@ -112,18 +113,18 @@ async def test_settings_that_ask_for_more_have_no_lean_call(settings: Any, confi
     lm, _ = lm_at_seam("a")
     lm.kwargs.update(settings)
     with pytest.raises(NoPlanError):
-        LeanLM.of(lm, config, PLAN)
+        LeanLM.of(lm, config, PLAN, ASKED)
 
 
 async def test_it_holds_while_the_settings_are_the_same() -> None:
     """They may be changed in place, also from 1 to 1.0, which is another request."""
     lm, _ = lm_at_seam("a", temperature=1)
-    lean = LeanLM.of(lm, {}, PLAN)
-    assert lean.holds(lm, {})
-    assert not lean.holds(lm, {"seed": 1})
-    assert not lean.holds(lm.copy(), {})
+    lean = LeanLM.of(lm, {}, PLAN, ASKED)
+    assert lean.holds(lm, {}, None)
+    assert not lean.holds(lm, {"seed": 1}, None)
+    assert not lean.holds(lm.copy(), {}, None)
     lm.kwargs["temperature"] = 1.0
-    assert not lean.holds(lm, {})
+    assert not lean.holds(lm, {}, None)
 
 
 def _listened(lm: dspy.LM) -> None:

@@ -16,10 +16,8 @@ from agent_service.programs.fast.predict import (
     FastChainOfThought,
     FastPredict,
     is_unobserved,
-    reason_against,
 )
 from tests.programs.conftest import said
-from tests.programs.fast.conftest import lm_at_seam
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,25 +94,6 @@ async def test_a_wrong_call_is_dspys_error(sides: Sides) -> None:
         await accelerated(MAKERS[0]).acall("q")
 
 
-@pytest.mark.usefixtures("in_run")
-async def test_changes_between_calls_count() -> None:
-    """Of the signature, the demonstrations, the settings and the LM; the LMs remembered are bounded."""
-    predict = accelerated(MAKERS[0])
-    sent: list[Any] = []
-    for number in range(12):
-        lm, transport = lm_at_seam(said(answer="a"))
-        predict.config = {"seed": number}
-        predict.demos = [{"question": f"q{number}", "answer": "a"}]
-        predict.signature = predict.signature.with_instructions(f"Do {number}.")
-        with dspy.context(lm=lm):
-            await predict.acall(question="q")
-        sent += transport.requests
-    for number, request in enumerate(sent):
-        assert request.config.seed == number
-        assert f"Do {number}." in request.system
-        assert f"q{number}" in request.messages[0].parts[0].text
-
-
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_twin_passes_for_the_stock_module(make: Any) -> None:
     """Its type, text and source are shown to people and, by optimisers, to language models."""
@@ -146,15 +125,6 @@ def test_state_is_saved_and_loaded(tmp_path: Path) -> None:
     twin.save(tmp_path / "state.json")
     stock.load(tmp_path / "state.json")
     assert stock.dump_state() == twin.dump_state()
-
-
-def test_the_reason_against_a_plan_is_told() -> None:
-    """Until the signature is one that has a plan."""
-    predict = accelerated(lambda: dspy.Predict("image: dspy.Image -> answer"))
-    assert "image" in str(reason_against(predict))
-    assert "image" in str(reason_against(predict))
-    predict.signature = dspy.Signature("question -> answer")
-    assert reason_against(predict) is None
 
 
 def accelerated(make: Any) -> Any:

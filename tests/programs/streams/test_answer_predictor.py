@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
@@ -12,8 +14,13 @@ from agent_service.core.clock import Deadline
 from agent_service.core.errors import UpstreamError
 from agent_service.core.observer import AnswerDelta
 from agent_service.core.run import Run
+from agent_service.programs.fast import accelerate
 from tests.programs.conftest import Async, Served, Serving, Sync, said
 from tests.programs.streams.conftest import StreamingTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 
 class Draft(dspy.Module):  # type: ignore[misc] # DSPy has no types
@@ -36,10 +43,14 @@ def _watched_run(served: Served) -> Run:
     )
 
 
-async def _deltas(serve: Serving, module: dspy.Module, *replies: str) -> list[AnswerDelta]:
+async def _deltas(
+    serve: Serving, module: dspy.Module, *replies: str, accelerated: bool = False
+) -> list[AnswerDelta]:
     """What is told while ``module`` answers with an LM that streams."""
     streaming = StreamingTransport(*replies)
     served = await serve(module, "never asked")
+    if accelerated:
+        accelerate(module)
     served.seams[0].transport = streaming
     await served.ask(run=_watched_run(served))
     return served.observer.of(AnswerDelta)
@@ -69,6 +80,49 @@ async def test_an_agents_answer_comes_from_its_extraction(serve: Serving) -> Non
     )
 
     assert _text(deltas) == "final"
+
+
+FINAL = said(reasoning="r", answer="final")
+
+
+@pytest.mark.parametrize(
+    ("module", "replies"),
+    [
+        (Draft, [said(answer="draft"), FINAL]),
+        (
+            lambda: dspy.ReAct("question -> answer", tools=[]),
+            [said(next_thought="done", next_tool_name="finish", next_tool_args="{}"), FINAL],
+        ),
+        (lambda: Sync(lambda self, question: self.answer(question=question)), [said(answer="final")]),
+        (
+            lambda: dspy.ChainOfThought("question -> answer"),
+            ["no fields at all", '{"reasoning": "r", "answer": "final"}'],
+        ),
+    ],
+    ids=["modules", "agent", "sync", "asked again in JSON"],
+)
+async def test_an_accelerated_program_tells_the_same_and_stays_accelerated(
+    serve: Serving, module: Callable[[], dspy.Module], replies: list[str]
+) -> None:
+    """Watching costs no detour: DSPy's adapter is asked only for what the fast path leaves to it."""
+    formatted = inspect.unwrap(dspy.Adapter.format).__code__
+    calls: list[str] = []
+
+    def seen(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is formatted:
+            calls.append(event)
+
+    program = module()
+    await _deltas(serve, program, *replies, accelerated=True)
+    again = await _deltas(serve, module(), *replies)
+    sys.setprofile(seen)
+    try:
+        deltas = await _deltas(serve, program, *replies, accelerated=True)
+    finally:
+        sys.setprofile(None)
+
+    assert _text(deltas) == _text(again) == "final"
+    assert len(calls) == ("no fields at all" in replies)
 
 
 async def test_a_sync_programs_answer_is_told_from_its_thread(serve: Serving) -> None:

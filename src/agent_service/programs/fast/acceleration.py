@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from agent_service.programs.fast.predict import FastChainOfThought, FastPredict, reason_against
+from agent_service.programs.fast import compiled
+from agent_service.programs.fast.predict import FastChainOfThought, FastPredict
 from agent_service.programs.fast.react import FastReAct
 from agent_service.programs.fast.tools import CheckedTool
 from agent_service.programs.tools import SeamTool
@@ -30,6 +31,11 @@ class Acceleration:
     fast: tuple[str, ...] = ()
     stock: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        fast = ", ".join(self.fast) or "nothing"
+        stock = "; ".join(f"{name}: {reason}" for name, reason in self.stock.items()) or "nothing"
+        return f"accelerated: {fast}. Left to DSPy: {stock}"
+
 
 def accelerate(module: dspy.Module) -> Acceleration:
     """Give every part of ``module`` that is exactly a stock DSPy module its fast twin, in place.
@@ -47,16 +53,28 @@ def accelerate(module: dspy.Module) -> Acceleration:
     return Acceleration(tuple(fast), stock)
 
 
+def prepare(module: dspy.Module, lm: dspy.LM) -> None:
+    """Compile what an accelerated ``module`` needs to ask ``lm``, so that its first query costs no more."""
+    for _, part in module.named_sub_modules():
+        if isinstance(part, FastPredict):
+            compiled.prepare(part, lm)
+        for tool in _tools(part):
+            if isinstance(tool.callee, CheckedTool):
+                tool.callee.prepare()
+
+
 def _accelerate_part(part: Any) -> str | None:
     """Why it stays with DSPy, or None."""
     for tool in _tools(part):
         if type(tool.stock) is dspy.Tool:
             tool.call_by(CheckedTool)
     kind = type(part)
+    if kind is dspy.ReActV2:
+        return "its loop is DSPy's; its steps are accelerated"
     if kind not in _TWINS and kind not in _TWINS.values():
         return f"{kind.__module__}.{kind.__qualname__} is no module that has a fast twin"
     part.__class__ = _TWINS.get(kind, kind)
-    return reason_against(part) if isinstance(part, FastPredict) else None
+    return compiled.reason_against(part) if isinstance(part, FastPredict) else None
 
 
 def _tools(part: Any) -> Iterator[SeamTool]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import dspy
 from dspy import lm15
 
-from agent_service.programs.fast.internals import (
+from agent_service.programs.fast.lm_internals import (
     CUSTOM_TYPE_MARK,
     abilities,
     asked,
@@ -26,7 +26,8 @@ from agent_service.programs.lm.engines import AsyncSeamEngine, SyncSeamEngine
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agent_service.programs.fast.plans.plan import Plan
+    from agent_service.programs.fast.plans.plan import Draft, Plan
+    from agent_service.programs.fast.plans.tool_plan import ToolPlan
 
 _CONSTANT = IMMUTABLE | {lm15.CacheConfig}
 _NATIVE_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
@@ -60,17 +61,23 @@ class LeanLM:
         settings: of the LM.
         config: of the predictor.
         able: what the LM could do.
-        sample: a request that DSPy made; others have another last message.
+        offered: the tools that it was told of by other means than text.
+        draft: what it is shown of a call.
+        sample: a request that DSPy made; others have another last message, and messages before it.
     """
 
     lm: dspy.LM
     settings: _Constants
     config: _Constants
     able: tuple[Any, ...]
+    offered: str | None
+    draft: Draft
     sample: lm15.Request
 
     @classmethod
-    def of(cls, lm: dspy.LM, config: Mapping[str, Any], plan: Plan) -> LeanLM:
+    def of(
+        cls, lm: dspy.LM, config: Mapping[str, Any], plan: Plan | ToolPlan, values: Mapping[str, Any]
+    ) -> LeanLM:
         """Learn them from what DSPy makes of a question.
 
         Raises:
@@ -78,34 +85,37 @@ class LeanLM:
         """
         if _NATIVE_TOOLS & config.keys():
             raise NoPlanError("the predictor's settings name tools")
-        messages = [*plan.head, {"role": "user", "content": plan.requirements}]
         settings, own, able = _Constants.of(lm.kwargs), _Constants.of(config), abilities(lm)
-        completed = plan.settings(lm, config)
+        offered = plan.offered(values)
+        draft = plan.draft(lm, config, values)
+        messages = [*draft.plan.head, {"role": "user", "content": draft.plan.requirements}]
         try:
-            request = canonical_request(lm, messages, completed)
+            request = canonical_request(lm, messages, draft.settings)
         except Exception as error:
             raise NoPlanError(f"DSPy refuses the LM's settings: {error}") from error
-        if request is None or request.tools:
+        if request is None or (request.tools and not offered):
             raise NoPlanError("the LM's settings ask for more than one plain answer")
-        lean = cls(lm, settings, own, able, request)
-        if lean.request(plan.requirements) != request:
+        if asked(request, draft.plan.requirements) != request:
             raise NoPlanError("DSPy makes another request of the same messages")
-        return lean
+        return cls(lm, settings, own, able, offered, draft, request)
 
-    def holds(self, lm: dspy.LM, config: Mapping[str, Any]) -> bool:
+    def holds(self, lm: dspy.LM, config: Mapping[str, Any], offered: str | None) -> bool:
         """Whether it still says what ``lm`` is asked with."""
         return (
             lm is self.lm
             and self.settings.are(lm.kwargs)
             and self.config.are(config)
             and self.able == abilities(lm)
+            and self.offered == offered
         )
 
-    def request(self, question: str) -> lm15.Request | None:
-        """The request; None when the question is not to be sent as plain text."""
-        if not _is_plain(question):
+    def request(self, values: Mapping[str, Any]) -> lm15.Request | None:
+        """The request; None when the inputs are not to be sent as plain text."""
+        question = self.draft.plan.question(values)
+        told = self.draft.told(values, self.lm.model)
+        if told is None or not _is_plain(question):
             return None
-        return asked(self.sample, question)
+        return asked(self.sample, question, told)
 
     async def acomplete(self, request: lm15.Request) -> Any:
         """The LM's answer as adapters see it, mostly a text.

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
+from agent_service.programs.fast.compiled import Refused, lean_of, share, ways_of
 from agent_service.programs.fast.internals import (
     METHODS,
-    default_kind,
     is_quiet,
-    json_fallback,
     prediction_of,
     settings_in_effect,
     state_of,
 )
-from agent_service.programs.fast.lean_lm import LeanLM, is_lean
-from agent_service.programs.fast.plans.plan import Plan
-from agent_service.programs.fast.plans.snapshot import NoPlanError
+from agent_service.programs.fast.lean_lm import is_lean
+from agent_service.programs.fast.lm_internals import json_fallback, kind_of
+from agent_service.programs.streams.answer_predictor import written_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from dspy import lm15
     from typing_extensions import Self
 
+    from agent_service.programs.fast.lean_lm import LeanLM
+    from agent_service.programs.fast.plans.plan import Plan
+    from agent_service.programs.fast.plans.tool_plan import ToolPlan
+
 T = TypeVar("T")
-_MOST_LMS = 8
-"""LMs remembered by one predictor; programs that copy theirs at each call would fill the memory."""
 
 
 class Twin(dspy.Module):
@@ -68,17 +69,17 @@ def passing_for(stock: type[dspy.Module]) -> Callable[[type[T]], type[T]]:
     return pass_for
 
 
+_UNWATCHED = nullcontext()
+
+
 @passing_for(dspy.Predict)
 class FastPredict(Twin, dspy.Predict):
     """Asks through a compiled plan where there is one; otherwise it is ``dspy.Predict``."""
 
     def _blank(self) -> Self:
-        """Programs copy their parts for each attempt: a copy has the plan of the original."""
+        """One with what was compiled."""
         blank = super()._blank()
-        for ways in _WAYS.values():
-            known = ways.get(self)
-            if known is not None:
-                ways[blank] = known
+        share(self, blank)
         return blank
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
@@ -87,7 +88,7 @@ class FastPredict(Twin, dspy.Predict):
         if call is None:
             return await super().acall(*args, **kwargs)
         try:
-            fields = call.fields(await call.lean.acomplete(call.request))
+            fields = call.fields(await call.acomplete())
         except AdapterParseError:
             if not call.has_second_chance:
                 raise
@@ -100,7 +101,7 @@ class FastPredict(Twin, dspy.Predict):
         if call is None:
             return super().__call__(*args, **kwargs)
         try:
-            fields = call.fields(call.lean.complete(call.request))
+            fields = call.fields(call.complete())
         except AdapterParseError:
             if not call.has_second_chance:
                 raise
@@ -131,74 +132,6 @@ def is_unobserved(module: dspy.Module, settings: Mapping[str, Any]) -> bool:
     return is_quiet(settings) and not state["callbacks"] and METHODS.isdisjoint(state)
 
 
-@dataclass
-class _Ways:
-    """What was compiled for one predictor."""
-
-    plan: Plan
-    leans: dict[int, LeanLM | _Refused] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Refused:
-    """There is no plan for this, and looking again would find the same."""
-
-    reason: str
-    of: tuple[Any, ...]
-
-
-_WAYS: dict[type[dspy.ChatAdapter], WeakKeyDictionary[dspy.Predict, _Ways | _Refused]] = {
-    dspy.ChatAdapter: WeakKeyDictionary(),
-    dspy.JSONAdapter: WeakKeyDictionary(),
-}
-"""By the adapter in use."""
-
-
-def reason_against(predict: dspy.Predict) -> str | None:
-    """Why a predictor's calls stay with DSPy whatever its LM; None when they need not. Compiles its plan."""
-    adapter = settings_in_effect()["adapter"]
-    kind = default_kind(adapter)
-    if kind is None:
-        return f"the adapter is a {type(adapter).__name__}, or one with options"
-    ways = _ways(predict, state_of(predict), kind)
-    return ways.reason if isinstance(ways, _Refused) else None
-
-
-def _ways(predict: dspy.Predict, state: dict[str, Any], kind: type[dspy.ChatAdapter]) -> _Ways | _Refused:
-    signature, demos = state["signature"], state["demos"]
-    known = _WAYS[kind].get(predict)
-    if isinstance(known, _Ways) and known.plan.holds(signature, demos):
-        return known
-    of = (signature, signature.__doc__, id(demos), len(demos) if type(demos) is list else 0)
-    if isinstance(known, _Refused) and known.of == of:
-        return known
-    found: _Ways | _Refused
-    try:
-        found = _Ways(Plan.of(signature, demos, kind))
-    except NoPlanError as error:
-        found = _Refused(str(error), of)
-    _WAYS[kind][predict] = found
-    return found
-
-
-def _lean(ways: _Ways, lm: dspy.LM, config: dict[str, Any]) -> LeanLM | None:
-    known = ways.leans.get(id(lm))
-    if isinstance(known, LeanLM) and known.holds(lm, config):
-        return known
-    of = (lm, repr(lm.kwargs), repr(config))
-    if isinstance(known, _Refused) and known.of == of:
-        return None
-    found: LeanLM | _Refused
-    try:
-        found = LeanLM.of(lm, config, ways.plan)
-    except NoPlanError as error:
-        found = _Refused(str(error), of)
-    if len(ways.leans) >= _MOST_LMS:
-        ways.leans.clear()
-    ways.leans[id(lm)] = found
-    return found if isinstance(found, LeanLM) else None
-
-
 class _Call:
     """One call that DSPy would make just so."""
 
@@ -209,7 +142,7 @@ class _Call:
         predict: dspy.Predict,
         *,
         settings: Mapping[str, Any],
-        plan: Plan,
+        plan: Plan | ToolPlan,
         lean: LeanLM,
         values: dict[str, Any],
         request: lm15.Request,
@@ -229,20 +162,20 @@ class _Call:
         if state["fields"] or not is_unobserved(predict, settings):
             return None
         lm = state["lm"] or settings["lm"]
-        kind = default_kind(settings["adapter"])
+        kind = kind_of(settings["adapter"])
         if kind is None or not is_lean(lm):
             return None
-        ways = _ways(predict, state, kind)
-        if isinstance(ways, _Refused):
+        ways = ways_of(predict, state, kind)
+        if isinstance(ways, Refused):
             return None
-        lean, values = _lean(ways, lm, state["config"]), ways.plan.values(given)
-        if lean is None or values is None:
+        values = ways.plan.values(given)
+        lean = None if values is None else lean_of(ways, lm, state["config"], values)
+        if values is None or lean is None:
             return None
-        plan = ways.plan
-        request = lean.request(plan.question(values))
+        request = lean.request(values)
         if request is None:
             return None
-        return cls(predict, settings=settings, plan=plan, lean=lean, values=values, request=request)
+        return cls(predict, settings=settings, plan=ways.plan, lean=lean, values=values, request=request)
 
     @property
     def has_second_chance(self) -> bool:
@@ -255,15 +188,7 @@ class _Call:
         Raises:
             AdapterParseError: when it has none.
         """
-        text = output["text"] if isinstance(output, dict) else output
-        if text:
-            return self.plan.answer(text)
-        raise AdapterParseError(
-            adapter_name=type(self.plan.adapter).__name__,
-            signature=self.plan.signature,
-            lm_response=str(output),
-            message="The LM returned an empty or null response.",
-        )
+        return self.lean.draft.fields(output)
 
     def prediction(self, prediction: dspy.Prediction) -> dspy.Prediction:
         """Note it in the trace, as ``dspy.Predict`` does."""
@@ -274,21 +199,35 @@ class _Call:
             trace.append((self.predict, dict(self.values), prediction))
         return prediction
 
+    def complete(self) -> Any:
+        """Ask the LM."""
+        with self._at_work():
+            return self.lean.complete(self.request)
+
+    async def acomplete(self) -> Any:
+        """The same for asynchronous code."""
+        with self._at_work():
+            return await self.lean.acomplete(self.request)
+
     def ask_again(self) -> dspy.Prediction:
         """The second call that follows an answer which could not be read, and its prediction."""
-        with dspy.context(send_stream=None):
-            return self._read_again(json_fallback()(**self._second()))
+        with dspy.context(send_stream=None), self._at_work():
+            return self._read_again(json_fallback(self.plan.adapter)(**self._second()))
 
     async def aask_again(self) -> dspy.Prediction:
         """The same for asynchronous code."""
-        with dspy.context(send_stream=None):
-            return self._read_again(await json_fallback().acall(**self._second()))
+        with dspy.context(send_stream=None), self._at_work():
+            return self._read_again(await json_fallback(self.plan.adapter).acall(**self._second()))
+
+    def _at_work(self) -> AbstractContextManager[None]:
+        """Within, those who watch the run know which predictor writes."""
+        return written_by(self.predict) if self.settings["callbacks"] else _UNWATCHED
 
     def _second(self) -> dict[str, Any]:
         state = state_of(self.predict)
         return {
             "lm": self.lean.lm,
-            "lm_kwargs": dict(state["config"]),
+            "lm_kwargs": dict(self.lean.draft.settings),
             "signature": self.plan.signature,
             "demos": state["demos"],
             "inputs": self.values,

@@ -12,6 +12,7 @@ from jsonschema.validators import validator_for
 from pydantic import BaseModel, create_model
 
 from agent_service.programs.fast.internals import settings_in_effect, stock_arguments
+from agent_service.programs.streams.answer_predictor import is_watch_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,11 @@ class CheckedTool:
         """The tool's function."""
         return self._tool.func  # type: ignore[no-any-return] # untyped
 
+    def prepare(self) -> None:
+        """Make the checks of all arguments, so that no call has to."""
+        for name in self._tool.args:
+            self._checks[name] = _Check.of(self._tool, name)
+
     async def acall(self, **arguments: Any) -> Any:
         """As ``dspy.Tool.acall``."""
         if self._is_observed():
@@ -62,7 +68,7 @@ class CheckedTool:
         return result
 
     def _is_observed(self) -> bool:
-        return bool(settings_in_effect()["callbacks"]) or "callbacks" in vars(self._tool)
+        return not is_watch_only(settings_in_effect()["callbacks"]) or "callbacks" in vars(self._tool)
 
     def _parsed(self, arguments: dict[str, Any]) -> dict[str, Any]:
         with suppress(Exception):  # DSPy's checks say which error it is

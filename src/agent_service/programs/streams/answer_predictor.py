@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from dspy.utils.callback import BaseCallback
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import dspy
 
 _MARK = "answer_field_of_program"
@@ -33,6 +36,21 @@ def mark_answer_predictor(module: dspy.Module, answer_output: str) -> None:
 def answer_field_at_work() -> str | None:
     """The field that the current predictor writes, if it is the program's answer and somebody watches."""
     return _AT_WORK.get()
+
+
+def is_watch_only(callbacks: Sequence[object]) -> bool:
+    """Whether no callback but this service's own is there."""
+    return not callbacks or all(type(callback) is AnswerWatch for callback in callbacks)
+
+
+@contextmanager
+def written_by(predictor: dspy.Module) -> Iterator[None]:
+    """Within, ``predictor`` is at work: for those who call no callbacks."""
+    token = _AT_WORK.set(getattr(predictor, _MARK, None))
+    try:
+        yield
+    finally:
+        _AT_WORK.reset(token)
 
 
 class AnswerWatch(BaseCallback):

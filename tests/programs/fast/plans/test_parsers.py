@@ -10,7 +10,7 @@ import pytest
 from dspy.adapters.utils import parse_value
 from pydantic import BaseModel
 
-from agent_service.programs.fast.plans.parsers import UnreadableError, parser_of, read_chat
+from agent_service.programs.fast.plans.parsers import UnreadableError, parser_of, read_chat, read_json
 from tests.programs.conftest import said
 
 
@@ -105,3 +105,38 @@ def _value(function: Any, *arguments: Any) -> tuple[str, type] | None:
     except Exception:  # noqa: BLE001 - DSPy words the error
         return None
     return repr(made), type(made)
+
+
+VALUES = [*(1, 0, 1.5, True, None), *([], [1, "2"], {"x": 1}, {"x": "1", "y": 2}, ["a"], {"content": "c"})]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=str)
+@pytest.mark.parametrize("annotation", TYPES, ids=str)
+def test_a_value_of_json_becomes_the_value_that_dspy_makes_of_it(annotation: Any, value: Any) -> None:
+    """In value and type; what DSPy refuses is refused."""
+    assert _value(parser_of(annotation), value) == _value(parse_value, value, annotation)
+
+
+@pytest.mark.parametrize(
+    "text", [*TEXTS, '{"content": "c"}', '{"tool_calls": []}', '{"name": "f", "args": {}}']
+)
+@pytest.mark.parametrize("annotation", [dspy.Reasoning, dspy.ToolCalls])
+def test_dspys_own_types_read_texts_themselves(annotation: Any, text: str) -> None:
+    """When they are no JSON of that kind."""
+    assert _value(parser_of(annotation), text) == _value(parse_value, text, annotation)
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"b": "2", "a": "1", "c": "3"}', "{a: 1, 'b': 2,}", '```json\n{"a": 1, "b": 2}\n```']
+)
+def test_an_object_is_read_as_dspy_reads_it(answer: str) -> None:
+    """In the order of the signature, without what was not asked for."""
+    read = read_json(answer, {"a": str, "b": str})
+    assert list(read.items()) == list(dspy.JSONAdapter().parse(dspy.Signature("q -> a, b"), answer).items())
+
+
+@pytest.mark.parametrize("answer", ['{"a": "1"}', "[1]", "", "words"])
+def test_what_is_no_such_object_is_not_readable_here(answer: str) -> None:
+    """DSPy says what it makes of it."""
+    with pytest.raises(UnreadableError):
+        read_json(answer, {"a": str, "b": str})

@@ -10,9 +10,14 @@ import types
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import json_repair
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from agent_service.programs.fast.internals import FIELD_HEADER, find_enum_member, parse_value
+from agent_service.programs.fast.lm_internals import (
+    FIELD_HEADER,
+    find_enum_member,
+    is_own_type,
+    parse_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +45,14 @@ def parser_of(annotation: Any) -> Callable[[Any], Any]:
     validate = TypeAdapter(annotation).validate_python
     if origin in {Union, types.UnionType} and type(None) in arguments and str in arguments:
         return validate
-    return functools.partial(_loaded, validate)
+    return functools.partial(_own if is_own_type(annotation) else _loaded, validate)
+
+
+def _own(validate: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return _loaded(validate, value)
+    except ValidationError:
+        return validate(value)
 
 
 def _literal(annotation: Any, allowed: tuple[Any, ...], value: Any) -> Any:

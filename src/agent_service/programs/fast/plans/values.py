@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from agent_service.programs.fast.internals import format_field_value
+from agent_service.programs.fast.lm_internals import format_field_value
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -1,0 +1,86 @@
+"""``agent-service check`` as a developer runs it before a deployment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MIXED = """\
+import dspy
+
+
+class Careful(dspy.Predict):
+    pass
+
+
+class Mixed(dspy.Module):
+    def __init__(self):
+        super().__init__()
+        self.plan = dspy.ChainOfThought("question -> plan")
+        self.answer = Careful("question, plan -> answer")
+
+    def forward(self, question: str):
+        return self.answer(question=question, plan=self.plan(question=question).plan)
+"""
+
+
+def _check(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "agent_service", "check"],
+        env={"PATH": os.environ["PATH"], **environ},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _told(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    assert done.returncode == 0, done.stderr
+    return {line[:14].strip(): line[14:] for line in done.stdout.splitlines()}
+
+
+def test_the_built_in_agent_is_described(tmp_path: Path) -> None:
+    """Fields, tools and what is accelerated; no model is asked and nothing is left in the folder."""
+    told = _told(_check(tmp_path))
+
+    assert (told["program"], told["model"], told["outputs"]) == ("default", "offline", "answer")
+    assert told["question"] == "goes to question, the answer is answer"
+    assert "calculator" in told["tools"]
+    assert "react" in told["accelerated"]
+    assert "left to DSPy" not in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_to_dspy_is_named_with_its_reason(tmp_path: Path) -> None:
+    """Somebody's own subclass is not replaced; whoever wonders why it is slow finds it here."""
+    (tmp_path / "mine.py").write_text(MIXED, encoding="utf-8")
+
+    done = _check(tmp_path, AGENT_PROGRAM="mine:Mixed")
+    told = _told(done)
+
+    assert "plan" in told["accelerated"]
+    left = [line for line in done.stdout.splitlines() if line.startswith("left to DSPy")]
+    assert any("answer" in line for line in left)
+
+
+def test_the_fast_path_that_is_off_is_said_to_be(tmp_path: Path) -> None:
+    """Nobody looks for what was switched off."""
+    assert _told(_check(tmp_path, AGENT_FAST_PATH="off"))["accelerated"] == "nothing: AGENT_FAST_PATH is off"
+
+
+def test_what_cannot_be_served_is_one_line_and_a_status(tmp_path: Path) -> None:
+    """A pipeline stops before the deployment does."""
+    missing = _check(tmp_path, AGENT_PROGRAM="no_such:thing")
+    wrong = _check(tmp_path, SERVER_PORT="http")
+
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "no_such cannot be imported" in missing.stderr
+    assert "Traceback" not in missing.stderr
+    assert wrong.returncode == 2
+    assert "SERVER_PORT" in wrong.stderr

@@ -9,12 +9,12 @@ RUN python3 -m venv /opt/agent-service
 COPY locks/build.lock locks/runtime.lock locks/
 RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes -r locks/build.lock \
-    && /opt/agent-service/bin/pip install --require-hashes -r locks/runtime.lock
+    && /opt/agent-service/bin/pip install --no-compile --require-hashes -r locks/runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /opt/build/bin/python -m build --wheel --no-isolation --outdir /tmp/wheel \
-    && /opt/agent-service/bin/pip install --no-deps --no-index /tmp/wheel/*.whl \
-    && /opt/agent-service/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/agent-service/lib \
+    && /opt/agent-service/bin/pip install --no-compile --no-deps --no-index /tmp/wheel/*.whl \
+    && /opt/agent-service/bin/python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash /opt/agent-service/lib \
     && /opt/agent-service/bin/pip uninstall -q -y pip
 
 FROM ${BASE}

@@ -9,7 +9,7 @@ LOCKS = sorted((Path(__file__).parents[2] / "locks").glob("*.lock"))
 
 
 def test_there_are_locks() -> None:
-    """What runs, builds, tests, checks a deployment and writes its bill are each locked."""
+    """What runs, builds, tests, checks a deployment and writes its bill of materials: each is locked."""
     names = [path.name for path in LOCKS]
     assert names == ["build.lock", "deploy.lock", "dev.lock", "runtime.lock", "sbom.lock"]
 

@@ -52,7 +52,8 @@ class Playground:
         self.page.goto(url)
 
     def ask(self, question: str) -> None:
-        """Type a question and press Enter."""
+        """Type a question and press Enter, once the one before is answered."""
+        expect(self.page.locator("#send")).to_be_visible()
         self.page.fill("#question", question)
         self.page.press("#question", "Enter")
 

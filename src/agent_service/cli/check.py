@@ -11,7 +11,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent_service.programs.dspy_program import DspyProgram
+    from agent_service.programs.base import ProgramSpec
+    from agent_service.programs.fast import Acceleration
 
 _DOTENV = Path(".env")
 _USAGE_ERROR = 2
@@ -44,21 +45,20 @@ def check(context: click.Context) -> None:
         program = build_program(settings, clock=SystemClock(), observer=Observers())
     except LoadError as error:
         raise click.ClickException(str(error)) from error
-    for name, value in _described(program):
+    for name, value in _described(program.spec, program.acceleration):
         click.echo(f"{click.style(name.ljust(_WIDTH), bold=True)}{value}")
 
 
-def _described(program: DspyProgram) -> Iterator[tuple[str, str]]:
-    spec = program.spec
+def _described(spec: ProgramSpec, acceleration: Acceleration | None) -> Iterator[tuple[str, str]]:
     yield "program", spec.name
     yield "model", spec.model
     yield "inputs", ", ".join(spec.inputs)
     yield "outputs", ", ".join(spec.outputs)
     yield "question", f"goes to {spec.question_input}, the answer is {spec.answer_output}"
     yield "tools", ", ".join(spec.tools) or "none"
-    if program.acceleration is None:
+    if acceleration is None:
         yield "accelerated", "nothing: AGENT_FAST_PATH is off"
         return
-    yield "accelerated", ", ".join(program.acceleration.fast) or "nothing"
-    for name, reason in program.acceleration.stock.items():
+    yield "accelerated", ", ".join(acceleration.fast) or "nothing"
+    for name, reason in acceleration.stock.items():
         yield "left to DSPy", f"{name}: {reason}"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PROVIDER = Path(__file__).with_name("http_clients_provider.py")
 BODY = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"%s"}]}' % (b"What is it? " * 150)
+_OWN = "agent_service.programs.lm.http.transport"
 ROUNDS, CALLS = 20, 256
 CANCELLED = 150
 
@@ -124,7 +125,7 @@ async def compare(plain_url: str, tls_url: str) -> None:
     tls = await least_cpu_us(dict(clients), tls_url, in_flight=64)
     print(f"\n{'':15}{'64 in flight':>14}{'TLS':>8}{'1':>8}{'import ms':>11}{'KiB':>8}{'left open':>11}")
     for name in clients:
-        module = {"lm15": "dspy", "raw httptools": "httptools"}.get(name, name)
+        module = {"lm15": "dspy", "raw httptools": "httptools", "own": _OWN}.get(name, name)
         with provider() as url:
             looking = [sys.executable, "-m", "bench.http_clients", name, url]
             memory_kb, still_open = subprocess.check_output(looking, text=True).split()  # noqa: S603, ASYNC221 - ourselves; nothing else runs

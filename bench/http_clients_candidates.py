@@ -12,6 +12,8 @@ import httptools
 import httpx
 from dspy._vendor.lm15.transports import StdlibAsyncTransport, TransportRequest
 
+from agent_service.programs.lm.http.transport import HttpTransport
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,6 +48,24 @@ class Aiohttp:
     async def aclose(self) -> None:
         """Close the pool."""
         await self._session.close()
+
+
+class Own:
+    """The service's own."""
+
+    def __init__(self) -> None:
+        self._transport = HttpTransport(max_connections=1024)
+
+    async def post(self, url: str, body: bytes) -> bytes:
+        """The body of the answer."""
+        async with self._transport.stream(
+            TransportRequest("POST", url, list(HEADERS.items()), body)
+        ) as answer:
+            return await answer.read()
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        await self._transport.aclose()
 
 
 class Httpx:
@@ -167,6 +187,7 @@ class Raw:
 
 
 CANDIDATES: dict[str, Callable[[], Candidate]] = {
+    "own": Own,
     "aiohttp": Aiohttp,
     "lm15": Lm15,
     "httpx": Httpx,

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent_service.api.query import ApiOptions
+from agent_service.api.departures import DEPARTURES
+from agent_service.api.query import ApiOptions, response_body
+from agent_service.api.schemas import QueryResponse
 from agent_service.core.errors import CancelledByCallerError, CircuitBreakerOpenError
-from agent_service.core.messages import Answer, ConversationId, Query
+from agent_service.core.messages import Answer, ConversationId, Query, Usage
 from agent_service.core.observer import HttpRequestFinished
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
     from tests.api.conftest import Connection, Service
@@ -184,6 +188,60 @@ async def test_an_answer_leaves_no_watcher_behind(service: Service) -> None:
     assert connection.sent[0]["status"] == 200
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class _Departures:
+    """A server that tells by itself when the client leaves."""
+
+    def __init__(self) -> None:
+        self.watching: set[Callable[[], None]] = set()
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        self.watching.add(callback)
+
+    def unwatch(self, callback: Callable[[], None]) -> None:
+        self.watching.discard(callback)
+
+
+async def test_a_server_that_tells_of_departures_needs_no_watcher(service: Service) -> None:
+    """The answering is cancelled all the same, with no task but its own, and nothing watches on."""
+    departures, hanging = _Departures(), Hanging()
+    service.answering.script = hanging
+    connection = service.connection(PATH, **{DEPARTURES: departures})
+    connection.arrives(json.dumps(ASKED).encode())
+    serving = asyncio.create_task(connection.serve())
+    await hanging.started.wait()
+    assert asyncio.all_tasks() == {asyncio.current_task(), serving}
+
+    [leave] = departures.watching
+    leave()
+    await serving
+
+    assert hanging.cancelled
+    assert connection.sent == []
+    assert departures.watching == set()
+    assert [event.status for event in service.observer.of(HttpRequestFinished)] == [499]
+
+
+def test_the_body_is_what_its_schema_says() -> None:
+    """Every field of the documented answer is there, of its type, and no other."""
+    query = Query("r", ConversationId("ada", "s"), "What?")
+    answer = Answer(
+        query=query,
+        text="4 \N{SNOWMAN}",
+        model="m",
+        reasoning_steps=2,
+        tools_used=("a", "b"),
+        usage=Usage(1, 2, 3),
+        latency_seconds=0.0126,
+        stored=True,
+        seq=7,
+        degraded=("memory",),
+    )
+    body = response_body(answer)
+
+    assert QueryResponse.model_validate_json(body, strict=True).model_dump() == json.loads(body)
+    assert json.loads(body)["latency_ms"] == 13
 
 
 async def test_a_client_that_leaves_while_sending_asks_nothing(service: Service) -> None:

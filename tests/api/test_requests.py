@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 
 from agent_service.api.query import ApiOptions
+from agent_service.api.requests import read_json, read_valid_json, validated
+from agent_service.api.schemas import QueryRequest
+from agent_service.core.errors import ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
     import httpx
+    from starlette.types import Message
 
     from tests.api.conftest import Service
 
@@ -256,3 +261,54 @@ async def test_an_expected_seq_that_names_no_turn_is_refused(
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == "If-Match"
     assert service.answering.queries == []
+
+
+def _object(fields: list[tuple[str, str]]) -> bytes:
+    return ("{" + ",".join(f"{name}:{value}" for name, value in fields) + "}").encode()
+
+
+NAMES = st.sampled_from(["user_id", "question", "session_id", "session_id", "other"])
+PIECES = st.sampled_from(["a", '"', "\\", "\n", "\N{SNOWMAN}", "u0022", ":", ","])
+TEXTS = st.lists(PIECES, min_size=1, max_size=6).map("".join)
+PAIRS = st.tuples(
+    NAMES.map(json.dumps) | st.sampled_from([r'"user\u005fid"', r'"\u0071uestion"']),
+    st.builds(json.dumps, TEXTS, ensure_ascii=st.booleans())
+    | st.sampled_from(["null", r'"\u0022"', "1", "{}"]),
+)
+REQUIRED = st.tuples(PAIRS, PAIRS, PAIRS).map(list) | st.lists(PAIRS, max_size=5)
+PLAIN = st.tuples(
+    st.builds(lambda text: ('"user_id"', json.dumps(text)), TEXTS),
+    st.builds(lambda text: ('"question"', json.dumps(text)), TEXTS),
+).map(list)
+
+
+def _request(body: bytes) -> Request:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    headers = [(b"content-type", b"application/json")]
+    return Request({"type": "http", "headers": headers}, receive)
+
+
+async def _outcome(reading: Awaitable[QueryRequest]) -> object:
+    try:
+        return await reading
+    except ServiceError as error:
+        return type(error), str(error), getattr(error, "fields", ())
+
+
+async def _slowly(body: bytes) -> QueryRequest:
+    read = await read_json(_request(body), max_bytes=10_000)
+    return validated(QueryRequest, read, {"max_question_chars": 100})
+
+
+@given(fields=st.builds(lambda plain, more: [*plain, *more], PLAIN, REQUIRED) | REQUIRED | PLAIN)
+@settings(max_examples=500, deadline=None)
+async def test_reading_fast_finds_what_reading_carefully_finds(fields: list[tuple[str, str]]) -> None:
+    """A name that occurs twice is found however names and texts are escaped, and so is all else."""
+    body = _object(fields)
+    fast = read_valid_json(
+        QueryRequest, _request(body), max_bytes=10_000, context={"max_question_chars": 100}
+    )
+
+    assert await _outcome(fast) == await _outcome(_slowly(body))

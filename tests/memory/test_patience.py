@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,68 +12,60 @@ if TYPE_CHECKING:
     from agent_service.testing import FakeClock
 
 
+class _Waits:
+    """Begins waits by name, and keeps the names of those that were given up."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self.given_up: list[str] = []
+
+    def begin(self, name: str) -> None:
+        self.patience.begin(name, lambda: self.given_up.append(name))
+
+
 @pytest.fixture
-def patience(clock: FakeClock) -> Patience:
-    """Of one second."""
-    return Patience(clock, 1.0)
+def waits(clock: FakeClock) -> _Waits:
+    """Of one second each."""
+    return _Waits(Patience(clock, 1.0))
 
 
-def _call() -> asyncio.Future[Any]:
-    return asyncio.get_running_loop().create_future()
+async def test_a_wait_that_ended_in_time_is_not_given_up(waits: _Waits, clock: FakeClock) -> None:
+    """It leaves no timer; ending it again does nothing."""
+    waits.begin("a")
+    waits.patience.end("a")
+    waits.patience.end("a")
+    clock.advance(2.0)
 
-
-async def _begin(patience: Patience, call: asyncio.Future[Any]) -> asyncio.Task[None]:
-    waiting = asyncio.create_task(patience.wait(call))
-    await asyncio.sleep(0)
-    return waiting
-
-
-async def test_a_wait_ends_with_its_call(patience: Patience, clock: FakeClock) -> None:
-    """With a failed one too, and leaves no timer; what was done before needs no wait."""
-    call = _call()
-    waiting = await _begin(patience, call)
-    call.set_exception(ValueError("for whoever asks the call"))
-    await waiting
-    await patience.wait(call)
-
-    assert isinstance(call.exception(), ValueError)
+    assert waits.given_up == []
     assert clock.pending == 0
-    assert repr(patience) == "<Patience of 1.0 s for 0>"
+    assert repr(waits.patience) == "<Patience of 1.0 s for 0>"
 
 
-async def test_each_wait_has_its_own_end(patience: Patience, clock: FakeClock) -> None:
-    """One timer at a time ends each wait when its own span is over, and touches no call."""
-    calls = [_call() for _ in range(3)]
-    waits = []
-    for call in calls:
-        waits.append(await _begin(patience, call))
+async def test_each_wait_has_its_own_end(waits: _Waits, clock: FakeClock) -> None:
+    """One timer at a time gives each wait up when its own span is over, once."""
+    for name in "abc":
+        waits.begin(name)
         clock.advance(0.25)
     assert clock.pending == 1
 
-    ended = []
+    given_up = []
     for _ in range(4):
         clock.advance(0.25)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        ended.append(sum(wait.done() for wait in waits))
+        given_up.append("".join(waits.given_up))
 
-    assert ended == [1, 2, 3, 3]
-    assert not any(call.done() for call in calls)
+    assert given_up == ["a", "ab", "abc", "abc"]
     assert clock.pending == 0
 
 
-async def test_who_leaves_does_not_end_the_patience_of_others(patience: Patience, clock: FakeClock) -> None:
-    """The oldest wait is cancelled; the next one still ends at its own time."""
-    first = await _begin(patience, _call())
+async def test_who_leaves_does_not_end_the_patience_of_others(waits: _Waits, clock: FakeClock) -> None:
+    """The oldest wait ends early; the next one is still given up at its own time."""
+    waits.begin("a")
     clock.advance(0.5)
-    second = await _begin(patience, _call())
-    first.cancel()
-    await asyncio.sleep(0)
+    waits.begin("b")
+    waits.patience.end("a")
     clock.advance(0.75)
-    await asyncio.sleep(0)
-    assert not second.done()
+    assert waits.given_up == []
     clock.advance(0.25)
-    await second
 
-    assert first.cancelled()
+    assert waits.given_up == ["b"]
     assert clock.pending == 0

@@ -79,6 +79,21 @@ def test_a_trimmed_turn_leaves_its_id_only(connection: apsw.Connection) -> None:
     ]
 
 
+def test_turns_of_a_long_conversation_are_trimmed_some_at_a_time(connection: apsw.Connection) -> None:
+    """At most a tenth more than are kept has texts, and none of it is shown; no row is trimmed alone."""
+    with_texts = []
+    for number in range(1, 61):
+        _append(connection, "user", number, max_turns=20)
+        with_texts += _rows(connection, "SELECT count(*) FROM turns WHERE question IS NOT NULL")
+        window = read_window(
+            connection, HERE, 99, options=StoreOptions(ttl_seconds=10.0, max_turns=20), now_epoch_seconds=0.0
+        )
+        assert [stored.seq for stored in window.turns] == list(range(max(1, number - 19), number + 1))
+
+    assert with_texts[-6:] == [(22,), (20,), (21,), (22,), (20,), (21,)]
+    assert _rows(connection, "SELECT count(*) FROM turns") == [(41,)]
+
+
 def test_what_expired_is_forgotten_as_far_as_told(connection: apsw.Connection) -> None:
     """With their turns; those that live stay, and no single call takes long."""
     for number in range(5):

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 import uvicorn
 
+from agent_service.api.departures import DEPARTURES
 from agent_service.server.guarded_protocol import LINGER_SECONDS, GuardedProtocol, GuardOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from starlette.types import Receive, Scope, Send
+
+    from agent_service.api.departures import Departures
 
 LIMIT_SECONDS = 0.25
 QUICK = GuardOptions(head_timeout_seconds=LIMIT_SECONDS, body_timeout_seconds=LIMIT_SECONDS)
@@ -92,7 +95,7 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def connected(app: Echo, options: GuardOptions = QUICK) -> AsyncIterator[Client]:
+async def connected(app: Echo | Watching, options: GuardOptions = QUICK) -> AsyncIterator[Client]:
     """A connection to a new server."""
     protocol = GuardedProtocol.with_options(options)
     config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", port=0, log_level="critical")
@@ -167,6 +170,48 @@ async def test_a_slow_body_is_cut_and_the_application_told(start: bytes) -> None
         await client.send(start)
         assert (await client.answer())[0] == 408
         await asyncio.wait_for(app.left_alone.wait(), LINGER_SECONDS / 2)
+
+
+class Watching:
+    """Reads its request, then waits until it is told that the client has left."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.told: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and answer nothing."""
+        del send
+        while (await receive())["more_body"]:
+            pass
+        departures: Departures = scope[DEPARTURES]
+        left = asyncio.Event()
+        departures.watch(left.set)
+        departures.watch(ignored := lambda: self.told.append("unwatched"))
+        departures.unwatch(ignored)
+        departures.unwatch(ignored)
+        self.entered.set()
+        await left.wait()
+        again = asyncio.Event()
+        departures.watch(again.set)
+        await again.wait()
+        self.told.append("left")
+        self.go_on.set()
+
+
+@pytest.mark.parametrize("body_bytes", [10, 200_000], ids=["small", "that paused the reading"])
+async def test_who_watches_is_told_that_the_client_left(body_bytes: int) -> None:
+    """Once, also who comes too late; not who watches no more."""
+    app = Watching()
+    async with connected(app, GuardOptions()) as client:
+        head = POST_HEAD.replace(b"10", str(body_bytes).encode())
+        await client.send(head + b"x" * body_bytes)
+        await asyncio.wait_for(app.entered.wait(), LINGER_SECONDS)
+        await client.close()
+        await asyncio.wait_for(app.go_on.wait(), LINGER_SECONDS)
+
+    assert app.told == ["left"]
 
 
 async def test_a_late_body_does_not_spoil_an_answer() -> None:

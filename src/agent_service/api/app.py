@@ -90,13 +90,22 @@ def create_app(
         "/docs/assets/{file}": {"GET": documentation.asset},
         "/openapi.json": {"GET": documentation.openapi},
     }
-    router = _router(paths, lifespan)
-    return RequestBoundary(router, observer=observer, clock=clock, error_response=_error_response)
+    routed = _routed(paths, lifespan)
+    return RequestBoundary(routed, observer=observer, clock=clock, error_response=_error_response)
 
 
-def _router(paths: Mapping[str, Handlers], lifespan: Lifespan[Any] | None) -> Router:
-    routes = [Route(path, Endpoint(path, handlers)) for path, handlers in paths.items()]
-    return Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
+def _routed(paths: Mapping[str, Handlers], lifespan: Lifespan[Any] | None) -> ASGIApp:
+    """The endpoints by path: those without parameters are looked up, the router tries the others in turn."""
+    endpoints = {path: Endpoint(path, handlers) for path, handlers in paths.items()}
+    routes = [Route(path, endpoint) for path, endpoint in endpoints.items()]
+    router = Router(routes, redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
+    plain = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = plain.get(scope["path"]) if scope["type"] == "http" else None
+        await (router if endpoint is None else endpoint)(scope, receive, send)
+
+    return route
 
 
 def _operations_paths(operations: Operations) -> dict[str, Handlers]:

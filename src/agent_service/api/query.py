@@ -6,17 +6,18 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 
+from agent_service.api.departures import DEPARTURES
+from agent_service.api.json_answer import JsonAnswer
 from agent_service.api.requests import (
     read_expected_seq,
     read_idempotency_key,
-    read_json,
     read_timeout_seconds,
-    validated,
+    read_valid_json,
 )
-from agent_service.api.schemas import QueryRequest, QueryResponse, TokenUsage
+from agent_service.api.schemas import QueryRequest
 from agent_service.api.turnstile import Turnstile
 from agent_service.core.context import REQUEST_ID
 from agent_service.core.errors import CancelledByCallerError
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from starlette.requests import Request
-    from starlette.types import Receive
+    from starlette.types import Receive, Scope
 
+    from agent_service.api.departures import Departures
     from agent_service.core.messages import Answer
     from agent_service.runtime.base import Answering
 
 
 T = TypeVar("T")
+
+_REPLAYED = ((b"idempotency-replayed", b"true"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,11 @@ class Queries:
         self._limits = {"max_question_chars": options.max_question_chars}
         self._turnstile = Turnstile()
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: Request) -> JsonAnswer:
         """Answer the question in the body; ends without an answer when the client leaves."""
         query = await self.read(request)
-        answer = await while_connected(self._answering.answer(query), request.receive)
-        headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
-        return Response(response_body(answer), headers=headers, media_type="application/json")
+        answer = await while_connected(self._answering.answer(query), request.receive, request.scope)
+        return JsonAnswer(_encoded(answer), headers=_REPLAYED if answer.replayed else ())
 
     async def read(self, request: Request) -> Query:
         """The query in a request, once it is this request's turn.
@@ -83,8 +86,9 @@ class Queries:
         await self._turnstile.enter()
         timeout_seconds, expected_seq = read_timeout_seconds(request), read_expected_seq(request)
         idempotency_key = read_idempotency_key(request)
-        body = await read_json(request, max_bytes=self._options.max_body_bytes)
-        asked = validated(QueryRequest, body, self._limits)
+        asked = await read_valid_json(
+            QueryRequest, request, max_bytes=self._options.max_body_bytes, context=self._limits
+        )
         if timeout_seconds is not None:
             timeout_seconds = min(timeout_seconds, self._options.request_timeout_seconds)
         return Query(
@@ -97,16 +101,22 @@ class Queries:
         )
 
 
-async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+async def while_connected(work: Coroutine[Any, Any, T], receive: Receive, scope: Scope | None = None) -> T:
     """What ``work`` returns, unless the client leaves first: then the work is cancelled.
 
-    Call it when the request's body is read, from the task that serves the request.
+    Call it when the request's body is read, from the task that serves the request. With a ``scope`` in which
+    the server left ``DEPARTURES`` no other task is needed for it.
 
     Raises:
         ServiceError: whatever ``work`` raises.
         starlette.requests.ClientDisconnect: the client left; the work has ended.
     """
-    watch = _ClientWatch(receive)
+    watch = _ClientWatch()
+    departures: Departures | None = None if scope is None else scope.get(DEPARTURES)
+    if departures is not None:
+        departures.watch(watch.end_work)
+    else:
+        watching = asyncio.create_task(_watch(receive, watch))
     try:
         return await work
     except (asyncio.CancelledError, CancelledByCallerError):
@@ -114,21 +124,20 @@ async def while_connected(work: Coroutine[Any, Any, T], receive: Receive) -> T:
             raise ClientDisconnect from None
         raise
     finally:
-        watch.end()
+        if departures is not None:
+            departures.unwatch(watch.end_work)
+        else:
+            watching.cancel()
 
 
 class _ClientWatch:
     """Cancels the task that made it when the client leaves."""
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self) -> None:
         self._client_left = False
         self._serving = asyncio.current_task()
-        self._watching = asyncio.create_task(self._watch())
 
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def end_work(self) -> None:
         self._client_left = True
         if self._serving is not None:
             self._serving.cancel()
@@ -138,25 +147,39 @@ class _ClientWatch:
         uncancel = getattr(self._serving, "uncancel", int)
         return self._client_left and uncancel() == 0
 
-    def end(self) -> None:
-        self._watching.cancel()
+
+async def _watch(receive: Receive, watch: _ClientWatch) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    watch.end_work()
 
 
 def response_body(answer: Answer) -> str:
-    """The answer as a caller reads it."""
-    query = answer.query
-    return QueryResponse(
-        answer=answer.text,
-        user_id=query.conversation.user_id,
-        question=query.question,
-        reasoning_steps=answer.reasoning_steps,
-        latency_ms=round(answer.latency_seconds * 1000),
-        request_id=query.request_id,
-        session_id=query.conversation.session_id,
-        model=answer.model,
-        tools_used=list(answer.tools_used),
-        usage=TokenUsage.model_validate(answer.usage, from_attributes=True),
-        stored=answer.stored,
-        seq=answer.seq,
-        degraded=list(answer.degraded),
-    ).model_dump_json()
+    """The answer as a caller reads it: a ``QueryResponse``."""
+    return _encoded(answer).decode()
+
+
+def _encoded(answer: Answer) -> bytes:
+    query, usage = answer.query, answer.usage
+    return orjson.dumps(
+        {
+            "answer": answer.text,
+            "user_id": query.conversation.user_id,
+            "question": query.question,
+            "reasoning_steps": answer.reasoning_steps,
+            "latency_ms": round(answer.latency_seconds * 1000),
+            "request_id": query.request_id,
+            "session_id": query.conversation.session_id,
+            "model": answer.model,
+            "tools_used": answer.tools_used,
+            "usage": {
+                "prompt_tokens": usage.prompt_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "total_tokens": usage.total_tokens,
+                "lm_calls": usage.lm_calls,
+            },
+            "stored": answer.stored,
+            "seq": answer.seq,
+            "degraded": answer.degraded,
+        }
+    )

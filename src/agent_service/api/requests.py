@@ -32,6 +32,7 @@ _CHARSETS = frozenset({"", "charset=utf-8", 'charset="utf-8"'})
 _SEQ = re.compile(r'("?)([0-9]{1,18})\1')
 _PLAIN_KEY = re.compile(r"[!#-~][!-~]*")
 _QUOTED_KEY = re.compile(r'"((?:[!#-[\]-~]|\\["\\])+)"')
+_ESCAPED = re.compile(rb"\\.")
 _MAX_KEY_CHARS = 255
 _MAX_PROBLEMS = 20
 _MAX_FIELD_CHARS = 64
@@ -48,8 +49,24 @@ async def read_json(request: Request, *, max_bytes: int) -> object:
         MalformedRequestError: it is no UTF-8 JSON (RFC 8259), or a name occurs twice in one object.
         starlette.requests.ClientDisconnect: the client left meanwhile.
     """
-    _check_content_type(request.headers.get("content-type", ""))
-    return _parsed(await _read_body(request, max_bytes))
+    return _parsed(await _read_json_body(request, max_bytes))
+
+
+async def read_valid_json(
+    model: type[_Model], request: Request, *, max_bytes: int, context: Mapping[str, Any]
+) -> _Model:
+    """What ``read_json`` reads, ``validated``, at a fraction of the cost; all fields are texts or null.
+
+    Raises:
+        ServiceError: as the two do.
+        starlette.requests.ClientDisconnect: the client left meanwhile.
+    """
+    body = await _read_json_body(request, max_bytes)
+    try:
+        found = model.model_validate_json(body, context=context)
+    except ValidationError:
+        return validated(model, _parsed(body), context)
+    return found if _has_each_name_once(body, found) else validated(model, _parsed(body), context)
 
 
 def validated(model: type[_Model], values: object, context: Mapping[str, Any] | None = None) -> _Model:
@@ -140,6 +157,11 @@ def _check_content_type(value: str) -> None:
         raise UnsupportedMediaTypeError("Send the body as UTF-8 JSON with Content-Type: application/json.")
 
 
+async def _read_json_body(request: Request, max_bytes: int) -> bytes:
+    _check_content_type(request.headers.get("content-type", ""))
+    return await _read_body(request, max_bytes)
+
+
 async def _read_body(request: Request, max_bytes: int) -> bytes:
     if _declared_bytes(request) > max_bytes:
         raise _too_large(max_bytes)
@@ -172,6 +194,13 @@ def _parsed(body: bytes) -> object:
     except ValueError as error:
         raise MalformedRequestError(f"The body is not valid JSON: {error}.") from None
     return value
+
+
+def _has_each_name_once(body: bytes, found: BaseModel) -> bool:
+    """Whether ``body`` holds no more quotes than what was ``found`` in it: each name brings two or four."""
+    given = found.model_fields_set
+    texts = len(given) + sum(getattr(found, name) is not None for name in given)
+    return _ESCAPED.sub(b"", body).count(b'"') == 2 * texts
 
 
 def _refuse_repeated_names(pairs: list[tuple[str, object]]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from agent_service.core.clock import Clock, Timer
 
+    _TakeBack = Callable[["LimitPermit", "float | None", "float | None"], None]
+
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -53,38 +55,30 @@ class LimitPermit:
 
     __slots__ = ("_report", "generation")
 
-    def __init__(self, report: Callable[[LimitPermit, _Report], None], generation: int) -> None:
+    def __init__(self, report: _TakeBack, generation: int) -> None:
         self.generation = generation
-        self._report: Callable[[LimitPermit, _Report], None] | None = report
+        self._report: _TakeBack | None = report
 
     def __repr__(self) -> str:
         return f"<LimitPermit of generation {self.generation}, {'in use' if self._report else 'reported'}>"
 
     def success(self, latency_seconds: float) -> None:
         """The upstream answered, after so long."""
-        self._settle(_Report(latency_seconds=latency_seconds))
+        self._settle(latency_seconds, None)
 
     def overloaded(self, retry_after_seconds: float | None = None) -> None:
         """The upstream limits us or gave no answer in time; nothing is sent for ``retry_after_seconds``."""
-        self._settle(_Report(overloaded=True, retry_after_seconds=retry_after_seconds))
+        self._settle(None, retry_after_seconds or 0.0)
 
     def ignore(self) -> None:
         """The call says nothing of the upstream's load: it was cancelled, or failed otherwise."""
-        self._settle(_Report())
+        self._settle(None, None)
 
-    def _settle(self, outcome: _Report) -> None:
+    def _settle(self, latency_seconds: float | None, pause_seconds: float | None) -> None:
+        """``pause_seconds`` is for an overload; without either, the call says nothing of the load."""
         report, self._report = self._report, None
         if report is not None:
-            report(self, outcome)
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """How one call ended; without anything, it says nothing of the load."""
-
-    latency_seconds: float | None = None
-    overloaded: bool = False
-    retry_after_seconds: float | None = None
+            report(self, latency_seconds, pause_seconds)
 
 
 class AdaptiveLimit:
@@ -171,32 +165,34 @@ class AdaptiveLimit:
             self._timer = self._clock.call_later(pause_seconds, self._decide) if pause_seconds else None
 
     def _has_room(self) -> bool:
-        return self._in_flight < self._limit and not self.pause_remaining_seconds
+        return self._in_flight < self._limit and self._paused_until_seconds <= self._clock.monotonic()
 
     def _new_permit(self) -> LimitPermit:
         self._in_flight += 1
         return LimitPermit(self._take_back, self._generation)
 
-    def _take_back(self, permit: LimitPermit, report: _Report) -> None:
+    def _take_back(
+        self, permit: LimitPermit, latency_seconds: float | None, pause_seconds: float | None
+    ) -> None:
         with self._lock:
-            self._learn(permit, report)
+            self._learn(permit, latency_seconds, pause_seconds)
             self._in_flight -= 1
             waiter = next(iter(self._waiters), None)
         if waiter is not None:
             waiter.get_loop().call_soon_threadsafe(self._decide)
 
-    def _learn(self, permit: LimitPermit, report: _Report) -> None:
+    def _learn(self, permit: LimitPermit, latency_seconds: float | None, pause_seconds: float | None) -> None:
         """Move the limit by what one call says; its permit still counts as in flight."""
-        slow = report.latency_seconds is not None and report.latency_seconds > self._options.slow_seconds
-        overloaded = report.overloaded or slow
+        slow = latency_seconds is not None and latency_seconds > self._options.slow_seconds
+        overloaded = pause_seconds is not None or slow
         if overloaded:
-            self._pause(report.retry_after_seconds or 0.0)
+            self._pause(pause_seconds or 0.0)
         if permit.generation != self._generation:
             return  # sent before the last decrease, which has answered for that round
         if overloaded:
             self._generation += 1
             self._limit = max(self._options.minimum, int(self._limit * self._options.decrease_factor))
-        elif report.latency_seconds is not None and self._in_flight * 2 >= self._limit:
+        elif latency_seconds is not None and self._in_flight * 2 >= self._limit:
             self._limit = min(self._options.maximum, self._limit + 1)
 
     def _pause(self, seconds: float) -> None:

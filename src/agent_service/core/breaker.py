@@ -253,15 +253,18 @@ class Breaker:
 
     def _judge(self, now_seconds: float) -> None:
         """Open when closed and the upstream has failed enough by now."""
-        if self._current.state is BreakerState.CLOSED and self._is_failing(now_seconds):
+        current = self._current
+        if current.state is not BreakerState.CLOSED:
+            return
+        if not current.failures_in_a_row and current.window.is_flawless(now_seconds):
+            return
+        if self._is_failing(now_seconds):
             self._open(now_seconds, self._options.open_seconds)
 
     def _is_failing(self, now_seconds: float) -> bool:
         options = self._options
         if self._current.failures_in_a_row >= options.failure_threshold:
             return True
-        if self._current.window.is_flawless(now_seconds):
-            return False
         counts = self._current.window.counts(now_seconds)
         return counts.calls >= 2 * options.failure_threshold and (
             counts.failures / counts.calls >= options.failure_rate

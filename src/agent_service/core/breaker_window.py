@@ -71,8 +71,8 @@ class CallWindow:
 
     def finish(self, call: Call, now_seconds: float, *, failed: bool) -> None:
         """Count how the call ended; when it was counted as slow before, its count moves to now."""
-        self.forget(call)
-        slow = self._is_slow(call, now_seconds)
+        self._in_time.pop(call, None)
+        slow = now_seconds - call.begun_at_seconds > self._slow_call_seconds
         if call.counted_at_seconds is not None:
             self._add(call.counted_at_seconds, -1, failed=False, slow=True)
         self._add(now_seconds, 1, failed=failed, slow=slow)
@@ -86,8 +86,9 @@ class CallWindow:
 
         False may also mean that it held one whose count has moved to another time since.
         """
-        self._count_overdue(now_seconds)
-        return self._last_flawed_period <= self._period(now_seconds) - _BUCKETS
+        if self._in_time and now_seconds - self._none_begun_before_seconds > self._slow_call_seconds:
+            self._count_overdue(now_seconds)
+        return self._last_flawed_period <= now_seconds // self._bucket_seconds - _BUCKETS
 
     def counts(self, now_seconds: float) -> Counts:
         """The window as it is now, calls that became slow in flight included."""

@@ -62,12 +62,23 @@ async def wait_at_most(clock: Clock, seconds: float, *futures: asyncio.Future[An
 
     Touches no future: what is late goes on. Cancellation ends the wait and its timer.
     """
-    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    timer = clock.call_later(seconds, lambda: None if over.done() else over.set_result(None))
+    if any(future.done() for future in futures):
+        return True
+    woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake(_: object = None) -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    for future in futures:
+        future.add_done_callback(wake)
+    timer = clock.call_later(seconds, wake)
     try:
-        await first_of(over, *futures)
+        await woken
     finally:
         timer.cancel()
+        for future in futures:
+            future.remove_done_callback(wake)
     return any(future.done() for future in futures)
 
 

@@ -53,6 +53,11 @@ class Interruptions:
         else:
             del self._steps[task]
 
+    @property
+    def any_interrupted(self) -> bool:
+        """Whether there is a task whose interruption was not taken back."""
+        return bool(self._interrupted)
+
     def take_back(self, task: asyncio.Task[object]) -> bool:
         """Whether ``task`` was interrupted; from now on it may be again."""
         if task not in self._interrupted:
@@ -85,6 +90,8 @@ class Step:
         if self._timer is not None:
             self._timer.cancel()
         self._all.end(self._task)
+        if error is None and not self._limit_passed and not self._all.any_interrupted:
+            return
         ours = self._withdraw_cancellation()
         if not ours or not isinstance(error, asyncio.CancelledError):
             return
@@ -104,10 +111,12 @@ class Step:
         self._task.cancel()
 
 
-def _cancellations(task: asyncio.Task[object]) -> int:
-    """How many cancellations the task has not got over (Python 3.10 does not count them)."""
-    cancelling = getattr(task, "cancelling", None)
-    return int(cancelling()) if cancelling is not None else 0
+def _not_counted(_: asyncio.Task[object]) -> int:
+    return 0
+
+
+_cancellations: Callable[[asyncio.Task[object]], int] = getattr(asyncio.Task, "cancelling", _not_counted)
+"""How many cancellations a task has not got over (Python 3.10 does not count them)."""
 
 
 def _uncancel(task: asyncio.Task[object]) -> None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 _MASK = "***"
+_MAX_NAME_CHARS = 32
 _SECRET_KEY = re.compile(
     r"(^|[_-])(authorization|api[_-]?key|password|passwd|secret|token|cookie)$", re.IGNORECASE
 )
@@ -21,12 +22,20 @@ _SECRET_TEXT = re.compile(
 def redacted(value: Any) -> Any:
     """``value`` with keys, tokens and passwords replaced by ``***``, also inside mappings and lists."""
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(_mask, value)
+        return _name_without_secrets(value) if len(value) <= _MAX_NAME_CHARS else _without_secrets(value)
     if isinstance(value, dict):
         return {key: _MASK if _is_secret(str(key)) else redacted(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redacted(item) for item in value]
     return value
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRET_TEXT.sub(_mask, text)
+
+
+_name_without_secrets = lru_cache(maxsize=1024)(_without_secrets)
+"""Most short texts are names, which come again and again."""
 
 
 @lru_cache(maxsize=1024)

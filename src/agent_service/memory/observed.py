@@ -101,12 +101,12 @@ class ObservedStore:
         """See ``ConversationStore``."""
         return await self._bounded("read", partial(self._store.read, conversation, last_turns=last_turns))
 
-    async def commit(
+    def commit(
         self, conversation: ConversationId, turn: Turn, *, base_seq: int, token: str | None = None
-    ) -> StoredTurn:
+    ) -> asyncio.Future[StoredTurn]:
         """See ``ConversationStore``. Goes on when its caller is cancelled or the limit passes."""
         work = partial(self._store.commit, conversation, turn, base_seq=base_seq, token=token)
-        return await self._bounded("commit", work, goes_on=True)
+        return self._bounded("commit", work, goes_on=True)
 
     async def page(self, conversation: ConversationId, *, limit: int, before_seq: int | None = None) -> Page:
         """See ``ConversationStore``."""
@@ -126,9 +126,9 @@ class ObservedStore:
             "sessions", partial(self._store.sessions, user_id, limit=limit, after=after)
         )
 
-    async def take_turn(
+    def take_turn(
         self, conversation: ConversationId, *, token: str, ttl_seconds: float, last_turns: int = 0
-    ) -> Window | None:
+    ) -> asyncio.Future[Window | None]:
         """See ``ConversationStore``."""
         work = partial(
             self._store.take_turn,
@@ -137,7 +137,7 @@ class ObservedStore:
             ttl_seconds=ttl_seconds,
             last_turns=last_turns,
         )
-        return await self._bounded("take_turn", work)
+        return self._bounded("take_turn", work)
 
     async def keep_turn(self, conversation: ConversationId, *, token: str, ttl_seconds: float) -> bool:
         """See ``ConversationStore``."""
@@ -178,30 +178,45 @@ class ObservedStore:
         """See ``ConversationStore``. Goes on when its caller is cancelled or the limit passes."""
         await self._bounded("abandon", partial(self._store.abandon, key, turn_id=turn_id), goes_on=True)
 
-    async def _bounded(
+    def _bounded(
         self, operation: str, work: Callable[[], Awaitable[_T]], *, goes_on: bool = False
-    ) -> _T:
-        began = self._clock.monotonic()
+    ) -> asyncio.Future[_T]:
+        began_seconds = self._clock.monotonic()
         permit = self._ask(operation, always=goes_on)
         call = asyncio.ensure_future(work())
+        outcome: asyncio.Future[_T] = call.get_loop().create_future()
         self._calls.add(call)
-        call.add_done_callback(self._forget)
-        try:
-            await self._patience.wait(call)
-        except BaseException:
-            if permit is not None:
-                permit.ignore()
-            raise
-        finally:
+
+        def end(how: str) -> None:
+            self._patience.end(outcome)
+            _report(permit, call, how)
+            self._tell(operation, how, self._clock.monotonic() - began_seconds)
+
+        def give_up() -> None:
+            end("timeout")
             if not goes_on:
                 call.cancel()
-        outcome = _outcome_of(call)
-        if permit is not None:
-            _report(permit, call, outcome)
-        self._tell(operation, outcome, self._clock.monotonic() - began)
-        if outcome == "timeout":
-            raise unavailable("The conversation store did not answer in time.")
-        return call.result()
+            outcome.set_exception(unavailable("The conversation store did not answer in time."))
+
+        def pass_on(_: object) -> None:
+            self._forget(call)
+            if not outcome.done():
+                end(_outcome_of(call))
+                _settle(outcome, call)
+
+        def leave(_: object) -> None:
+            if not outcome.cancelled():
+                return
+            self._patience.end(outcome)
+            if permit is not None:
+                permit.ignore()
+            if not goes_on:
+                call.cancel()
+
+        call.add_done_callback(pass_on)
+        outcome.add_done_callback(leave)
+        self._patience.begin(outcome, give_up)
+        return outcome
 
     def _ask(self, operation: str, *, always: bool) -> Permit | None:
         """Leave for one call; a call that is made all the same while the breaker is open reports nothing."""
@@ -225,14 +240,24 @@ class ObservedStore:
 
 
 def _outcome_of(call: asyncio.Future[Any]) -> str:
-    if not call.done():
-        return "timeout"
     return "error" if call.cancelled() or call.exception() is not None else "success"
 
 
-def _report(permit: Permit, call: asyncio.Future[Any], outcome: str) -> None:
+def _report(permit: Permit | None, call: asyncio.Future[Any], outcome: str) -> None:
+    if permit is None:
+        return
     error = call.exception() if outcome == "error" and not call.cancelled() else None
     if outcome == "success" or isinstance(error, RecordUnusableError):
         permit.success()
     else:
         permit.failure()
+
+
+def _settle(outcome: asyncio.Future[_T], call: asyncio.Future[_T]) -> None:
+    """Pass on what became of the call."""
+    if call.cancelled():
+        outcome.cancel()
+    elif (error := call.exception()) is not None:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(call.result())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from agent_service.core.clock import Clock, Timer
 
 
 class Patience:
-    """Waits for futures, for each of them equally long at most. For one event loop.
+    """Ends waits, each of them after the same span. For one event loop.
 
     Who begins to wait first is also out of patience first, so only the oldest wait needs a timer.
 
@@ -22,51 +23,38 @@ class Patience:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
-        self._waits: dict[asyncio.Future[None], float] = {}
+        self._waits: dict[Hashable, tuple[float, Callable[[], None]]] = {}
         self._timer: Timer | None = None
 
     def __repr__(self) -> str:
         return f"<Patience of {self._seconds} s for {len(self._waits)}>"
 
-    async def wait(self, call: asyncio.Future[Any]) -> None:
-        """Return when ``call`` is done or the span is over. Touches nothing: what is late goes on."""
-        if call.done():
-            return
-        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def begin(self, wait: Hashable, give_up: Callable[[], None]) -> None:
+        """Call ``give_up`` when the span is over, unless ``wait`` has ended by then."""
+        self._waits[wait] = (self._clock.monotonic() + self._seconds, give_up)
+        if self._timer is None:
+            self._watch()
 
-        def wake(_: object) -> None:
-            if not woken.done():
-                woken.set_result(None)
-
-        self._waits[woken] = self._clock.monotonic() + self._seconds
-        self._watch()
-        call.add_done_callback(wake)
-        try:
-            await woken
-        finally:
-            call.remove_done_callback(wake)
-            self._forget(woken)
+    def end(self, wait: Hashable) -> None:
+        """The wait is over; harmless when it was before."""
+        self._waits.pop(wait, None)
+        if not self._waits and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _watch(self) -> None:
         """See to it that the oldest wait has a timer."""
         if self._timer is None and self._waits:
-            until_seconds = next(iter(self._waits.values()))
+            until_seconds, _ = next(iter(self._waits.values()))
             delay_seconds = max(0.0, until_seconds - self._clock.monotonic())
             self._timer = self._clock.call_later(delay_seconds, self._end_overdue)
 
     def _end_overdue(self) -> None:
         self._timer = None
         now_seconds = self._clock.monotonic()
-        for woken, until_seconds in list(self._waits.items()):
+        for wait, (until_seconds, give_up) in list(self._waits.items()):
             if until_seconds > now_seconds:
                 break
-            del self._waits[woken]
-            if not woken.done():
-                woken.set_result(None)
+            del self._waits[wait]
+            give_up()
         self._watch()
-
-    def _forget(self, woken: asyncio.Future[None]) -> None:
-        self._waits.pop(woken, None)
-        if not self._waits and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

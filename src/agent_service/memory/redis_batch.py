@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Arguments = Sequence[bytes | str | float]
 
-_EXCHANGES = 4
+_EXCHANGES = 2
 """Under way at once, so that one that hangs does not hold up all; while they are, the next batch grows."""
 
 _BATCH = 64

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 def to_cell(text: str) -> str | bytes:
     """Text as it is; bytes where a lone surrogate keeps it from being UTF-8."""
+    if text.isascii():
+        return text
     encoded = text.encode("utf-8", "surrogatepass")
     try:
         encoded.decode()

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from agent_service.core.messages import ConversationId
     from agent_service.memory.base import StoreOptions
 
+_TRIMS_PER_LENGTH = 10
+"""How often trimming happens while as many turns come as are kept."""
+
 FIND_CONVERSATION = """
     SELECT id, first_seq, last_seq, expires_at_epoch_seconds FROM conversations
     WHERE user_id = ? AND session_id = ?"""
@@ -184,11 +187,17 @@ def _add(connection: apsw.Connection, conversation: ConversationId, expires_at: 
 
 
 def _move(connection: apsw.Connection, head: _Head, max_turns: int, expires_at: float) -> None:
-    """Count the turn that was added. A trimmed turn loses its texts, an older one its row."""
+    """Count the turn that was added. Of those that are not shown any more some are trimmed at a time.
+
+    A trimmed turn loses its texts, an older one its row.
+    """
     moved = _Head(head.row_id, head.first_seq, head.last_seq + 1)
     first_seq = moved.kept_from(max_turns)
+    trims = first_seq - head.first_seq > max_turns // _TRIMS_PER_LENGTH
+    if not trims:
+        first_seq = head.first_seq
     connection.execute(MOVE_CONVERSATION, (first_seq, moved.last_seq, expires_at, head.row_id))
-    if first_seq > head.first_seq:
+    if trims:
         connection.execute(TRIM_TURNS, (head.row_id, head.first_seq, first_seq - 1))
         connection.execute(FORGET_TURNS, (head.row_id, moved.last_seq - 2 * max_turns))
 

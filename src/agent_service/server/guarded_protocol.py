@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from agent_service.api.departures import DEPARTURES
 from agent_service.api.problems import PROBLEM_MEDIA_TYPE, problem_of
 from agent_service.core.errors import MalformedRequestError
+from agent_service.server.departure_watches import DepartureWatches
 
 if TYPE_CHECKING:
     import asyncio
@@ -89,13 +91,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._undelivered_bytes = 0
         self._held_back = False  # whether it was our turn at some time since the timer started
+        self._departures = DepartureWatches(self.loop, read_on=self.flow.resume_reading)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave no timer behind."""
+        """Leave no timer behind, and tell who watches that the client is gone."""
         self._unwatch()
         self._unwatch_reader()
         super().connection_lost(exc)
+        self._departures.tell()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is written to."""
@@ -118,6 +122,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
+        self.scope[DEPARTURES] = self._departures  # type: ignore[literal-required] # ASGI has room for what servers add
         self._head_bytes = 0
         self._expect(_Expecting.HEAD)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -53,7 +54,7 @@ class Counting:
         self._by_kind: dict[type[Event], Callable[[Any], None]] = {
             QueryFinished: self._query_finished,
             LMCallFinished: self._lm_call_finished,
-            FallbackTaken: lambda event: self._fallbacks.labels(event.model).inc(),
+            FallbackTaken: lambda event: self._fallbacks(event.model).inc(),
             BreakerMoved: self._breaker_moved,
             ToolFinished: self._tool_finished,
             StoreOperationFinished: self._store_operation_finished,
@@ -73,79 +74,79 @@ class Counting:
             count(event)
 
     def _query_finished(self, event: QueryFinished) -> None:
-        self._requests.labels("success" if event.code is None else "failure").inc()
+        self._requests("success" if event.code is None else "failure").inc()
         self._latency.observe(event.latency_seconds)
         if event.code is None:
             self._steps.observe(event.reasoning_steps)
         elif event.code == CancelledByCallerError.code:
-            self._errors.labels(event.code).inc()
+            self._errors(event.code).inc()
 
     def _lm_call_finished(self, event: LMCallFinished) -> None:
-        self._lm_calls.labels(event.model, event.outcome).inc()
-        self._lm_latency.labels(event.model).observe(event.latency_seconds)
-        self._lm_tokens.labels(event.model, "prompt").inc(event.usage.prompt_tokens)
-        self._lm_tokens.labels(event.model, "completion").inc(event.usage.completion_tokens)
+        self._lm_calls(event.model, event.outcome).inc()
+        self._lm_latency(event.model).observe(event.latency_seconds)
+        self._lm_tokens(event.model, "prompt").inc(event.usage.prompt_tokens)
+        self._lm_tokens(event.model, "completion").inc(event.usage.completion_tokens)
 
     def _breaker_moved(self, event: BreakerMoved) -> None:
         if event.after == "open":
-            self._openings.labels(event.upstream).inc()
+            self._openings(event.upstream).inc()
 
     def _tool_finished(self, event: ToolFinished) -> None:
-        self._tool_calls.labels(event.tool, event.outcome).inc()
-        self._tool_latency.labels(event.tool).observe(event.latency_seconds)
+        self._tool_calls(event.tool, event.outcome).inc()
+        self._tool_latency(event.tool).observe(event.latency_seconds)
 
     def _store_operation_finished(self, event: StoreOperationFinished) -> None:
-        self._store_operations.labels(event.backend, event.operation, event.outcome).inc()
-        self._store_latency.labels(event.backend, event.operation).observe(event.latency_seconds)
+        self._store_operations(event.backend, event.operation, event.outcome).inc()
+        self._store_latency(event.backend, event.operation).observe(event.latency_seconds)
 
     def _http_request_finished(self, event: HttpRequestFinished) -> None:
-        self._http_requests.labels(event.route, event.method, str(event.status)).inc()
+        self._http_requests(event.route, event.method, str(event.status)).inc()
         if event.error is not None and event.error != CancelledByCallerError.code:
-            self._errors.labels(event.error).inc()
+            self._errors(event.error).inc()
 
     def _declare_queries(self) -> None:
-        self._requests = self._counter("agent_requests_total", "Queries that ended.", "status")
+        self._requests = self._counters("agent_requests_total", "Queries that ended.", "status")
         self._latency = self._histogram("agent_latency_seconds", "Time from a query's arrival to its end.")
-        self._errors = self._counter("agent_errors_total", "Problems answered, and queries left.", "error")
+        self._errors = self._counters("agent_errors_total", "Problems answered, and queries left.", "error")
         self._steps = self._histogram(
             "agent_reasoning_steps", "Tool steps of a query that succeeded.", buckets=_STEPS
         )
 
     def _declare_seams(self) -> None:
-        self._lm_calls = self._counter(
+        self._lm_calls = self._counters(
             "agent_lm_calls_total", "Attempts to call the language model.", "model", "outcome"
         )
-        self._lm_latency = self._histogram(
+        self._lm_latency = self._histograms(
             "agent_lm_latency_seconds", "Time of one attempt to call the language model.", "model"
         )
-        self._lm_tokens = self._counter(
+        self._lm_tokens = self._counters(
             "agent_lm_tokens_total", "Tokens that the language model charged for.", "model", "kind"
         )
-        self._fallbacks = self._counter(
+        self._fallbacks = self._counters(
             "agent_fallbacks_total", "Calls that went on to another model, by the one that failed.", "model"
         )
-        self._openings = self._counter(
+        self._openings = self._counters(
             "circuit_breaker_openings_total", "Times that a circuit breaker opened.", "upstream"
         )
-        self._tool_calls = self._counter("agent_tool_calls_total", "Tool calls.", "tool", "outcome")
-        self._tool_latency = self._histogram("agent_tool_latency_seconds", "Time of a tool call.", "tool")
+        self._tool_calls = self._counters("agent_tool_calls_total", "Tool calls.", "tool", "outcome")
+        self._tool_latency = self._histograms("agent_tool_latency_seconds", "Time of a tool call.", "tool")
 
     def _declare_edges(self) -> None:
-        self._store_operations = self._counter(
+        self._store_operations = self._counters(
             "agent_memory_operations_total",
             "Operations of the conversation store.",
             "backend",
             "operation",
             "outcome",
         )
-        self._store_latency = self._histogram(
+        self._store_latency = self._histograms(
             "agent_memory_latency_seconds",
             "Time of an operation of the conversation store.",
             "backend",
             "operation",
             buckets=_STORE_SECONDS,
         )
-        self._http_requests = self._counter(
+        self._http_requests = self._counters(
             "agent_http_requests_total", "HTTP requests that were answered.", "route", "method", "code"
         )
         self._streams_cut_off = self._counter(
@@ -159,6 +160,15 @@ class Counting:
         )
         self._counter("agent_worker_crashes_total", "Processes that ended unasked and were replaced.")
 
+    def _counters(self, name: str, meaning: str, *labels: str) -> Callable[..., Counter]:
+        """The counter for given labels. Looking one up costs more than counting, so it is done once."""
+        return cache(self._counter(name, meaning, *labels).labels)
+
+    def _histograms(
+        self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+    ) -> Callable[..., Histogram]:
+        return cache(self._histogram(name, meaning, *labels, buckets=buckets).labels)
+
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self._registry)
 
@@ -170,18 +180,18 @@ class Counting:
     def _begin_at_zero(self, models: Iterable[str], tools: Iterable[str]) -> None:
         """Make the series of closed label sets, so that the first event is an increase that can be seen."""
         for status in ("success", "failure"):
-            self._requests.labels(status)
+            self._requests(status)
         for code in FAULTS:
-            self._errors.labels(code)
+            self._errors(code)
         for model in models:
-            self._lm_latency.labels(model)
-            self._fallbacks.labels(model)
-            self._openings.labels(model)
+            self._lm_latency(model)
+            self._fallbacks(model)
+            self._openings(model)
             for outcome in _LM_OUTCOMES:
-                self._lm_calls.labels(model, outcome)
+                self._lm_calls(model, outcome)
             for kind in ("prompt", "completion"):
-                self._lm_tokens.labels(model, kind)
+                self._lm_tokens(model, kind)
         for tool in tools:
-            self._tool_latency.labels(tool)
+            self._tool_latency(tool)
             for outcome in _TOOL_OUTCOMES:
-                self._tool_calls.labels(tool, outcome)
+                self._tool_calls(tool, outcome)

@@ -13,9 +13,13 @@ import logging
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
+import orjson
+
 from agent_service.core.context import REQUEST_ID
+from agent_service.telemetry.line_handler import LineHandler
 from agent_service.telemetry.redaction import (
     MODEL_LIBRARIES,
     described,
@@ -35,7 +39,7 @@ _COPIES = ("message", "asctime", "color_message", "taskName")
 """What other formatters, uvicorn and newer Pythons leave behind on a record."""
 
 _RECORDS_OWN = frozenset(vars(logging.makeLogRecord({}))).union(_COPIES)
-_encode = json.JSONEncoder(default=repr).encode
+_escape = json.JSONEncoder(default=repr, separators=(",", ":")).encode
 _SELF_MADE = (*MODEL_LIBRARIES, "uvicorn", "uvicorn.error", "uvicorn.access")
 
 
@@ -67,7 +71,7 @@ def configure_logging(options: LogOptions, *, stream: TextIO | None = None) -> N
     handlers of their own when they are imported, the latter late.
     """
     out = stream or sys.stdout
-    handler = logging.StreamHandler(out)
+    handler = LineHandler(out)
     handler.setFormatter(_formatter(options, colors=out.isatty()))
     logging.getLogger().handlers[:] = [handler]
     for name in _SELF_MADE:
@@ -79,7 +83,7 @@ def configure_logging(options: LogOptions, *, stream: TextIO | None = None) -> N
 
 
 def _formatter(options: LogOptions, *, colors: bool) -> logging.Formatter:
-    render: Callable[[dict[str, Any]], str] = _encode
+    render: Callable[[dict[str, Any]], str] = _as_json
     if options.format == "pretty":
         render = _renderer_for_terminal(colors=colors)
     return _LineFormatter(render, with_pid=options.with_pid)
@@ -120,6 +124,15 @@ def _arranged(record: logging.LogRecord) -> dict[str, Any]:
     return line
 
 
+def _as_json(line: dict[str, Any]) -> str:
+    """ASCII only: what else a terminal or a log reader may take for the end of a line is escaped."""
+    try:
+        encoded = orjson.dumps(line, default=repr)
+    except TypeError:  # lone surrogates, whole numbers beyond 64 bits, keys that are no text
+        return _escape(line)
+    return encoded.decode() if encoded.isascii() else _escape(line)
+
+
 def _renderer_for_terminal(*, colors: bool) -> Callable[[dict[str, Any]], str]:
     from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415 - only people need it
 
@@ -150,5 +163,11 @@ def _printable(text: str) -> str:
 
 
 def _rfc3339(epoch_seconds: float) -> str:
+    milliseconds = int(epoch_seconds * 1000)
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(epoch_seconds: int) -> str:
     moment = datetime.fromtimestamp(epoch_seconds, tz=timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds")

@@ -14,7 +14,8 @@ from dspy._vendor.lm15.transports import AsyncTransportResponse, ReadError, Tran
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_service.programs.lm.lean_chat import LeanChat, encoded, read_plain, renamed
+from agent_service.programs.lm.chat_payload import encoded
+from agent_service.programs.lm.lean_chat import LeanChat, read_plain, renamed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -211,6 +212,24 @@ async def assert_same(
 async def test_requests_are_the_same_to_the_byte(provider: str, request_name: str) -> None:
     """Whatever is asked of whichever provider: address, headers, body, adaptations and refusals."""
     await assert_same(REQUESTS[request_name], (200, json.dumps(ANSWER).encode()), provider)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("request_name", REQUESTS)
+async def test_settings_that_were_seen_before_give_the_same_bytes(provider: str, request_name: str) -> None:
+    """What was learned from one conversation holds for every other with the same settings."""
+    reply = (200, json.dumps(ANSWER).encode())
+    stock_wire, lean_wire = Wire(*reply), Wire(*reply)
+    stock, lean = (
+        client(stock_wire, provider),
+        LeanChat(client(lean_wire, provider), lean_wire),  # type: ignore[arg-type] # a double
+    )
+    first = REQUESTS[request_name]
+    for other in REQUESTS.values():
+        asked_for = replace(other, config=first.config) if not first.tools else other
+        expected = await outcome(stock.complete, asked_for)
+        assert repr(await outcome(lean.complete, asked_for)) == repr(expected)
+    assert lean_wire.sent == stock_wire.sent
 
 
 @pytest.mark.parametrize("request_name", ["plain", "json schema"])

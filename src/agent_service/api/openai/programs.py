@@ -117,13 +117,15 @@ class Programs:
 
     async def answer(self, query: Query, request: Request) -> Answer:
         """The whole answer; a client that leaves stops the run."""
-        return await while_connected(self._answering.answer(query), request.receive)
+        return await while_connected(self._answering.answer(query), request.receive, request.scope)
 
     async def stream(
         self, query: Query, request: Request, *, write: Callable[[Sequence[StreamEvent]], bytes]
     ) -> EventStream:
         """The answer by events, as ``write`` writes them; a client that leaves stops the run."""
-        source = await while_connected(self._following.follow(query, goes_on=False), request.receive)
+        source = await while_connected(
+            self._following.follow(query, goes_on=False), request.receive, request.scope
+        )
         return EventStream(source, presentation=LastEvents(), write=write)
 
     def _check_question(self, question: str, field: str) -> None:

@@ -49,7 +49,9 @@ class StreamedQueries:
         parameters = validated(StreamParameters, read_parameters(request))
         query = await self._queries.read(request)
         goes_on = parameters.on_disconnect == "continue"
-        source = await while_connected(self._following.follow(query, goes_on=goes_on), request.receive)
+        source = await while_connected(
+            self._following.follow(query, goes_on=goes_on), request.receive, request.scope
+        )
         return self._stream(source)
 
     async def resume(self, request: Request) -> Response | EventStream:
@@ -61,7 +63,7 @@ class StreamedQueries:
         return Response(status_code=204) if source is None else self._stream(source)
 
     def paths(
-        self, plain: Callable[[Request], Awaitable[Response]]
+        self, plain: Callable[[Request], Awaitable[ASGIApp]]
     ) -> dict[str, Mapping[str, Callable[[Request], Awaitable[ASGIApp]]]]:
         """The endpoints that speak of streams; ``plain`` is the handler for who prefers JSON."""
         return {
@@ -71,11 +73,11 @@ class StreamedQueries:
         }
 
     def or_plain(
-        self, plain: Callable[[Request], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response | EventStream]]:
+        self, plain: Callable[[Request], Awaitable[ASGIApp]]
+    ) -> Callable[[Request], Awaitable[ASGIApp]]:
         """A handler that answers by events where the client prefers them, else as ``plain`` does."""
 
-        async def ask(request: Request) -> Response | EventStream:
+        async def ask(request: Request) -> ASGIApp:
             wants_events = prefers_events(request.headers.get("accept", ""))
             return await self.ask(request) if wants_events else await plain(request)
 

@@ -49,7 +49,7 @@ class ModelChain:
             transport = transports[number] if transports else None
             try:
                 asked = request if request.model == seam.model else replace(request, model=seam.model)
-                response = await seam.complete(asked, transport)
+                response = await seam.complete(asked, transport, run=run)
             except (RefusedError, lm15.LM15Error) as error:
                 following = self.seams[number + 1 : number + 2]
                 if not following or not may_fall_back(error):

@@ -8,26 +8,26 @@ byte, and values that were just read from JSON are not asked whether they are JS
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from dspy import lm15
 from dspy._vendor.lm15.adaptation import collecting
 from dspy._vendor.lm15.providers.async_base import AsyncOpenAIChatLM
 from dspy._vendor.lm15.providers.base import HttpResponse, _attach_error_metadata, _client_side_stop
-from dspy._vendor.lm15.providers.common import json_dumps
 from dspy._vendor.lm15.transports import TransportError, TransportRequest
 
+from agent_service.programs.lm.chat_payload import PlainBodies, encoded
+
 if TYPE_CHECKING:
-    from agent_service.programs.lm.http_transport import HttpReply, HttpTransport
+    from collections.abc import Callable
+
+    from agent_service.programs.lm.http.transport import HttpReply, HttpTransport
 
 _ERROR_STATUS = 400
 _ENDS = {"stop", "length", "content_filter"}
 _MORE_THAN_TEXT = ("reasoning_content", "reasoning", "refusal", "tool_calls")
-_FLOATS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
-_LEAST_PLAIN_FLOAT = 1e-4  # Python writes smaller ones with an exponent of two digits, orjson with one
 
 
 class LeanChat:
@@ -42,6 +42,7 @@ class LeanChat:
         self._provider = provider
         self._mapping = provider._inner
         self._transport = transport
+        self._bodies = PlainBodies(provider._inner)
         self._head: TransportRequest | None = None
 
     @staticmethod
@@ -54,6 +55,15 @@ class LeanChat:
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """What ``provider.complete`` returns or raises; it is asked where one POST is not all there is."""
+        body = self._bodies.body(request)
+        if body is None:
+            return await self._complete_by_steps(request)
+        answer, text = await self._post(request, body)
+        plain = read_plain(request, text) if answer.status < _ERROR_STATUS else None
+        return plain or self._read(request, answer, text, ())
+
+    async def _complete_by_steps(self, request: lm15.Request) -> lm15.Response:
+        """The same for any request, and learn from it."""
         mapping, policy = self._mapping, self._provider.adaptations
         wire = mapping._wire_request(request)
         if mapping._judgments_via_token_scoring(wire):
@@ -63,16 +73,25 @@ class LeanChat:
         adaptations = tuple(scope.records)
         if _client_side_stop(adaptations):
             return await self._provider.complete(request)
+        if not adaptations and wire is request:
+            self._bodies.learn(request, payload)
         answer, body = await self._post(wire, encoded(wire, payload))
         plain = read_plain(wire, body) if answer.status < _ERROR_STATUS else None
         if plain is not None:
             return mapping._finish_response(request, plain, adaptations, policy=policy)
+        return self._read(request, answer, body, adaptations)
+
+    def _read(
+        self, request: lm15.Request, answer: HttpReply, body: bytes, adaptations: tuple[Any, ...]
+    ) -> lm15.Response:
+        """What lm15 makes of an answer of any kind."""
+        mapping = self._mapping
         reply = Reply(answer.status, answer.reason, answer.headers, body, provider=self._provider.provider)
         if reply.status >= _ERROR_STATUS:
             raise mapping._http_error(reply)
         try:
             response = mapping.parse_response(request, reply)
-            return mapping._finish_response(request, response, adaptations, policy=policy)
+            return mapping._finish_response(request, response, adaptations, policy=self._provider.adaptations)
         except lm15.ProviderError as error:
             _attach_error_metadata(error, reply.headers)
             raise
@@ -106,62 +125,83 @@ def read_plain(request: lm15.Request, body: bytes) -> lm15.Response | None:
     if any(message.get(name) for name in _MORE_THAN_TEXT):
         return None
     text, identity, model, _ = texts
-    part = _made(lm15.TextPart, text=text, continuation=(), type="text")
-    return _made(
-        lm15.Response,
-        id=identity,
-        model=model,
-        message=_made(lm15.Message, role="assistant", parts=(part,), continuation=()),
-        finish_reason=end,
-        usage=usage,
-        logprobs=None,
-        provider_data=data,
-        adaptations=(),
-        logprobs_complete=True,
-    )
+    message = _made(_MESSAGE, "assistant", (_made(_TEXT, text, (), "text"),), ())
+    return _made(_RESPONSE, identity, model, message, end, usage, None, data, (), True)
 
 
 def _plain_usage(usage: dict[str, Any]) -> lm15.Usage | None:
     """The tokens used, when every count is one or is not told."""
     of_prompt = usage.get("prompt_tokens_details") or {}
     of_answer = usage.get("completion_tokens_details") or {}
-    counts = {
-        "input_tokens": usage.get("prompt_tokens"),
-        "output_tokens": usage.get("completion_tokens"),
-        "total_tokens": usage["total_tokens"],
-        "cache_read_tokens": of_prompt.get("cached_tokens"),
-        "cache_write_tokens": of_prompt.get("cache_write_tokens"),
-        "reasoning_tokens": of_answer.get("reasoning_tokens"),
-        "input_audio_tokens": of_prompt.get("audio_tokens"),
-        "output_audio_tokens": of_answer.get("audio_tokens"),
-    }
-    if counts["total_tokens"] is None:
+    counts = (
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        usage["total_tokens"],
+        of_prompt.get("cached_tokens"),
+        of_prompt.get("cache_write_tokens"),
+        of_answer.get("reasoning_tokens"),
+        of_prompt.get("audio_tokens"),
+        of_answer.get("audio_tokens"),
+    )
+    if usage["total_tokens"] is None:
         return None  # lm15 adds it up
-    for count in counts.values():
+    for count in counts:
         if count is not None and (type(count) is not int or count < 0):
             return None
-    return _made(lm15.Usage, **counts)
+    return _made(_USAGE, *counts)
 
 
 def renamed(request: lm15.Request, model: str) -> lm15.Request:
     """The request for ``model``, whose other values were checked when it was made."""
     if type(request) is not lm15.Request:
         return replace(request, model=model)
-    return _made(
-        lm15.Request,
-        model=model,
-        messages=request.messages,
-        system=request.system,
-        tools=request.tools,
-        config=request.config,
-    )
+    return _made(_REQUEST, model, request.messages, request.system, request.tools, request.config)
 
 
-def _made(kind: Any, **values: Any) -> Any:
-    """An instance as its constructor would leave it, without the constructor's checks."""
-    made = object.__new__(kind)
-    for name, value in values.items():
-        object.__setattr__(made, name, value)
+class _Kind(NamedTuple):
+    """A class whose instances are made without the checks of its constructor."""
+
+    made: type
+    setters: tuple[Callable[[Any, Any], None], ...]
+
+    @classmethod
+    def of(cls, made: type, *names: str) -> _Kind:
+        return cls(made, tuple(getattr(made, name).__set__ for name in names))
+
+
+_TEXT = _Kind.of(lm15.TextPart, "text", "continuation", "type")
+_MESSAGE = _Kind.of(lm15.Message, "role", "parts", "continuation")
+_REQUEST = _Kind.of(lm15.Request, "model", "messages", "system", "tools", "config")
+_USAGE = _Kind.of(
+    lm15.Usage,
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
+_RESPONSE = _Kind.of(
+    lm15.Response,
+    "id",
+    "model",
+    "message",
+    "finish_reason",
+    "usage",
+    "logprobs",
+    "provider_data",
+    "adaptations",
+    "logprobs_complete",
+)
+
+
+def _made(kind: _Kind, *values: Any) -> Any:
+    """An instance as its constructor would leave it."""
+    made: Any = object.__new__(kind.made)
+    for put, value in zip(kind.setters, values):  # noqa: B905 - a check at each call of a model
+        put(made, value)
     return made
 
 
@@ -176,25 +216,3 @@ class Reply(HttpResponse):
             return orjson.loads(self.body)
         except orjson.JSONDecodeError:
             return HttpResponse.json(self)
-
-
-def encoded(request: lm15.Request, payload: dict[str, Any]) -> bytes:
-    """The bytes that lm15 makes of ``payload``, the payload of ``request``.
-
-    Raises:
-        ValueError: for text that is no Unicode.
-    """
-    if _holds_plain_values(request):
-        with suppress(TypeError):
-            return orjson.dumps(payload)
-    whole: bytes = json_dumps(payload)
-    return whole
-
-
-def _holds_plain_values(request: lm15.Request) -> bool:
-    """Whether all there is to write is text, integers and floats that both write alike."""
-    config = request.config
-    if request.tools or config.extensions or config.response_format:
-        return False
-    floats = [value for name in _FLOATS if (value := getattr(config, name))]
-    return all(abs(value) >= _LEAST_PLAIN_FLOAT for value in floats)

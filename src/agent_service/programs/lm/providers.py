@@ -19,7 +19,7 @@ from dspy.clients.backend_selection import CLIENT_KEYS, BackendSelection, select
 from dspy.clients.engines.litellm_engine import AsyncLiteLLMEngine
 from dspy.clients.engines.lm15_engine import timeouts_for
 
-from agent_service.programs.lm.http_transport import HttpTransport
+from agent_service.programs.lm.http.transport import HttpTransport
 from agent_service.programs.lm.lean_chat import LeanChat, renamed
 
 if TYPE_CHECKING:

@@ -87,15 +87,19 @@ class LMSeam:
     def __repr__(self) -> str:
         return f"<LMSeam {self.model} {self.breaker!r} {self.limit!r}>"
 
-    async def complete(self, request: lm15.Request, transport: Transport | None = None) -> lm15.Response:
+    async def complete(
+        self, request: lm15.Request, transport: Transport | None = None, *, run: Run | None = None
+    ) -> lm15.Response:
         """Call the model, trying again within policy, budget and deadline.
+
+        ``run`` is the current one, by whom knows it already.
 
         Raises:
             RefusedError: when the breaker is open, or the provider wants a longer pause than there is time.
             RunStoppedError: when the run is stopped, before or during the call.
             dspy.lm15.LM15Error: what the last attempt failed with.
         """
-        run = current_run() or self._run_of_its_own()
+        run = run or current_run() or self._run_of_its_own()
         self.retry.first_attempt()
         attempt = 1
         failed: lm15.LM15Error | None = None
@@ -125,13 +129,19 @@ class LMSeam:
     async def _attempt(
         self, run: Run, attempt: int, request: lm15.Request, transport: Transport | None
     ) -> lm15.Response:
-        admission = await self._admit(run, attempt, waiting=transport is None)
+        run.check()
+        place = self.limit.try_acquire()
+        if place is None and transport is None:
+            place = await self._place(run)
+        permit = self._permit(run, attempt, place)
         started = self._clock.monotonic()
         verdict, usage, retry_after_seconds = _STOPPED, _A_CALL, None
         run.emit(LMCallStarted(run.request_id, self.model, attempt))
         try:
             response = await self._call(run, request, transport or self.transport)
-            verdict, usage = _SUCCESS, _usage(response)
+            used = response.usage
+            usage = Usage(used.input_tokens or 0, used.output_tokens or 0, 1)
+            verdict = _SUCCESS
         except lm15.LM15Error as error:
             verdict, retry_after_seconds = judge(error), error.retry_after
             raise
@@ -142,29 +152,24 @@ class LMSeam:
             return response
         finally:
             latency_seconds = self._clock.monotonic() - started
-            admission.report(verdict, latency_seconds, retry_after_seconds)
+            _report(permit, place, verdict, latency_seconds, retry_after_seconds)
             run.count_tokens(usage)
             run.emit(self._finished(run, attempt, verdict, latency_seconds, usage))
 
-    async def _admit(self, run: Run, attempt: int, *, waiting: bool) -> _Admission:
-        """A place within the limit, the breaker's permit and a call of the run's budget, or none of them."""
-        run.check()
-        place = self.limit.try_acquire()
-        if place is None and waiting:
-            place = await self._place(run)
+    def _permit(self, run: Run, attempt: int, place: LimitPermit | None) -> Permit:
+        """The breaker's permit and a call of the run's budget, or neither; then ``place`` is given back."""
         try:
             permit = self._ask(run, attempt)
         except RefusedError:
             if place is not None:
                 place.ignore()
             raise
-        admission = _Admission(permit, place)
         try:
             run.begin_lm_call()
         except RunStoppedError:
-            admission.report(_STOPPED, 0.0, None)
+            _report(permit, place, _STOPPED, 0.0, None)
             raise
-        return admission
+        return permit
 
     async def _place(self, run: Run) -> LimitPermit:
         """Wait for a place; not when the provider asked for a pause that outlasts the run."""
@@ -183,10 +188,12 @@ class LMSeam:
 
     async def _call(self, run: Run, request: lm15.Request, transport: Transport) -> lm15.Response:
         relay = relay_for(run, transport)
+        if relay is None:
+            return await self._reply(run, request, transport)
         try:
-            return await self._reply(run, request, relay or transport)
+            return await self._reply(run, request, relay)
         except lm15.LM15Error as error:
-            if relay is None or not relay.has_begun:
+            if not relay.has_begun:
                 raise
             raise BrokenOffError("the answer broke off") from error
 
@@ -224,34 +231,28 @@ class LMSeam:
             await sleep(self._clock, pause_seconds)
 
 
-class _Admission:
-    """What one attempt holds while it lasts."""
-
-    def __init__(self, permit: Permit, place: LimitPermit | None) -> None:
-        self._permit = permit
-        self._place = place
-
-    def report(self, verdict: Verdict, latency_seconds: float, retry_after_seconds: float | None) -> None:
-        """Tell breaker and limit how the attempt ended."""
-        if verdict.report is BreakerReport.SUCCESS:
-            self._permit.success()
-        elif verdict.report is BreakerReport.FAILURE:
-            self._permit.failure()
-        else:
-            self._permit.ignore()
-        if self._place is None:
-            return
-        if verdict.outcome == "success":
-            self._place.success(latency_seconds)
-        elif verdict.outcome in {"rate_limited", "timeout"}:
-            self._place.overloaded(retry_after_seconds)
-        else:
-            self._place.ignore()
-
-
-def _usage(response: lm15.Response) -> Usage:
-    used = response.usage
-    return Usage(used.input_tokens or 0, used.output_tokens or 0, lm_calls=1)
+def _report(
+    permit: Permit,
+    place: LimitPermit | None,
+    verdict: Verdict,
+    latency_seconds: float,
+    retry_after_seconds: float | None,
+) -> None:
+    """Tell breaker and limit how an attempt ended."""
+    if verdict.report is BreakerReport.SUCCESS:
+        permit.success()
+    elif verdict.report is BreakerReport.FAILURE:
+        permit.failure()
+    else:
+        permit.ignore()
+    if place is None:
+        return
+    if verdict.outcome == "success":
+        place.success(latency_seconds)
+    elif verdict.outcome in {"rate_limited", "timeout"}:
+        place.overloaded(retry_after_seconds)
+    else:
+        place.ignore()
 
 
 def _is_empty(response: lm15.Response) -> bool:

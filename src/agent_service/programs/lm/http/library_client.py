@@ -1,8 +1,6 @@
-"""The HTTP client to language models: aiohttp, as the transport of DSPy's native client (lm15).
+"""The client for what is more than plain: proxies, waits of an LM's own, unusual requests.
 
-Why aiohttp: ``docs/decisions``. What goes out is what lm15's own transport sends. No redirect is followed,
-nothing is repeated, and no more of an answer is read than fits a limit: a provider, or whoever stands in
-between, could otherwise fill the service's memory with one answer.
+aiohttp carries it. No redirect is followed, nothing is repeated, no cookie is kept.
 """
 
 from __future__ import annotations
@@ -17,75 +15,56 @@ from dspy._vendor.lm15.transports._proxy import proxy_route_for
 from dspy._vendor.lm15.transports._url import parse_url
 from yarl import URL
 
+from agent_service.programs.lm.http.connection import MAX_HEAD_BYTES
+from agent_service.programs.lm.http.request_head import STANDARD_HEADERS
+from agent_service.programs.lm.http.unfolding import check_codings
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from dspy import lm15
     from dspy._vendor.lm15.transports import TransportRequest
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
-_MAX_HEAD_FIELD_BYTES = 64 * 1024
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 50.0  # shorter than the minute after which common load balancers hang up
-
-# Identity, because a compressed stream of events waits in a proxy until a window is full.
-_HEADERS = {"User-Agent": "lm15/stdlib", "Accept": "*/*", "Accept-Encoding": "identity"}
-_CODINGS = {"", "identity", "gzip", "deflate"}
 
 # ValueError: an address or a header, a key with a line feed say, that cannot be sent.
 _FAILURES = (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError)
 
 
-class HttpTransport:
-    """What ``lm15.RouterConfig(transport=...)`` takes. Belongs to the loop that first uses it.
+class LibraryClient:
+    """Calls providers by aiohttp. Belongs to the loop that first uses it.
 
-    Proxies come from the environment (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``), private
-    authorities from ``SSL_CERT_FILE``; the environment is read once for each host.
+    Proxies come from the environment (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``), read
+    once for each host; private authorities from ``SSL_CERT_FILE``.
 
     Args:
-        timeouts: waits that the author of an LM chose; else only connecting has a limit here, 10 s, and the
-            caller limits the whole call.
+        timeouts: waits that the author of an LM chose; else only connecting has a limit here, 10 s.
         max_connections: connections at once; a call waits for one to be free.
-        max_body_bytes: longest body of an answer, after decompression, errors included.
+        max_body_bytes: longest body of an answer, after decompression.
     """
 
-    def __init__(
-        self,
-        *,
-        timeouts: lm15.Timeouts | None = None,
-        max_connections: int,
-        max_body_bytes: int = MAX_BODY_BYTES,
-    ) -> None:
+    def __init__(self, *, timeouts: lm15.Timeouts | None, max_connections: int, max_body_bytes: int) -> None:
         self._timeout = _client_timeout(timeouts)
         self._max_connections = max_connections
         self._max_body_bytes = max_body_bytes
         self._session: aiohttp.ClientSession | None = None
         self._routes: dict[tuple[str, str | None], _Route] = {}
-        self._replies: set[HttpReply] = set()
+        self._answers: set[LibraryAnswer] = set()
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<HttpTransport {self._max_connections} connections, {self._max_body_bytes} B>"
-
-    def stream(self, request: TransportRequest) -> _Exchange:
-        """Send ``request`` on entering; the connection is closed, not reused, when the body is left unread.
-
-        Raises:
-            TransportError: here or while reading, when there is no whole answer; a ``ProtocolError`` for a
-                body that is too long or compressed in a way that is not undone. The client makes them a
-                ``dspy.lm15.TransportError``.
-        """
-        return _Exchange(self, request)
+        return f"<LibraryClient {self._max_connections} connections, {self._max_body_bytes} B>"
 
     async def aclose(self) -> None:
         """Close the connections, those in use too."""
         self._closed = True
-        for reply in list(self._replies):
-            reply.close()  # the session would close its connection and leave its reader waiting
+        for answer in list(self._answers):
+            answer.close()  # the session would close its connection and leave its reader waiting
         if self._session is not None:
             await self._session.close()
 
-    async def begin(self, request: TransportRequest) -> HttpReply:
+    async def begin(self, request: TransportRequest) -> LibraryAnswer:
         """Send ``request`` and wait for the head of the answer, which the caller closes."""
         session = self._open_session()
         url = URL(request.url, encoded=True)
@@ -102,9 +81,9 @@ class HttpTransport:
             )
         except _FAILURES as error:
             raise _translated(error) from error
-        reply = HttpReply(response, self._max_body_bytes, when_closed=self._replies.discard)
-        self._replies.add(reply)
-        return reply
+        answer = LibraryAnswer(response, self._max_body_bytes, when_closed=self._answers.discard)
+        self._answers.add(answer)
+        return answer
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -113,10 +92,10 @@ class HttpTransport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._max_connections, keepalive_timeout=_IDLE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers=_HEADERS,
+                headers=STANDARD_HEADERS,
                 timeout=self._timeout,
-                max_line_size=_MAX_HEAD_FIELD_BYTES,
-                max_field_size=_MAX_HEAD_FIELD_BYTES,
+                max_line_size=MAX_HEAD_BYTES,
+                max_field_size=MAX_HEAD_BYTES,
             )
         return self._session
 
@@ -132,7 +111,7 @@ class HttpTransport:
         return self._routes.setdefault((url.scheme, url.host), route)
 
 
-class HttpReply(AsyncTransportResponse):
+class LibraryAnswer(AsyncTransportResponse):
     """An answer whose head is here; the body is read once, whole or in pieces."""
 
     def __init__(
@@ -140,7 +119,7 @@ class HttpReply(AsyncTransportResponse):
         response: aiohttp.ClientResponse,
         max_body_bytes: int,
         *,
-        when_closed: Callable[[HttpReply], None],
+        when_closed: Callable[[LibraryAnswer], None],
     ) -> None:
         self.status = response.status
         self.reason = response.reason or ""
@@ -187,9 +166,7 @@ class HttpReply(AsyncTransportResponse):
 
     def check_coding(self) -> None:
         """Refuse what would be handed on compressed, or unfold beyond the limit in one step."""
-        codings = self._response.headers.getall("Content-Encoding", [])
-        if codings and (len(codings) > 1 or codings[0].strip().lower() not in _CODINGS):
-            raise ProtocolError("the body is compressed more than once, or in a way that was not asked for")
+        check_codings(self._response.headers.getall("Content-Encoding", []))
 
     async def _piece(self, read_bytes: int) -> bytes:
         """What has come meanwhile; empty at the end."""
@@ -200,30 +177,6 @@ class HttpReply(AsyncTransportResponse):
         if read_bytes + len(piece) > self._max_body_bytes:
             raise ProtocolError(f"the body is longer than {self._max_body_bytes} bytes")
         return piece
-
-
-class _Exchange:
-    """One request and its answer; a class, because a generator costs more than the rest of it."""
-
-    __slots__ = ("_reply", "_request", "_transport")
-
-    def __init__(self, transport: HttpTransport, request: TransportRequest) -> None:
-        self._transport = transport
-        self._request = request
-        self._reply: HttpReply | None = None
-
-    async def __aenter__(self) -> HttpReply:
-        reply = self._reply = await self._transport.begin(self._request)
-        try:
-            reply.check_coding()
-        except ProtocolError:
-            reply.close()
-            raise
-        return reply
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._reply is not None:
-            self._reply.close()
 
 
 @dataclass(frozen=True)

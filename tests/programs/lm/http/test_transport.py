@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import importlib
+import subprocess
+import sys
 import tracemalloc
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -17,15 +20,30 @@ from dspy._vendor.lm15.transports import (
     TransportRequest,
 )
 
-from agent_service.programs.lm.http_transport import HttpTransport
+from agent_service.programs.lm.http.transport import HttpTransport
 from tests.programs.conftest import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 LIMIT_BYTES = 100_000
+LONG_WAITS = lm15.Timeouts(connect=60, read=60, write=60, pool=60)
+"""Waits of an LM's own are the library's to keep."""
 KEY = ("Authorization", "Bearer sk-1")
 _PIECE = b"x" * 10_000
+
+
+class Carrier:
+    """Which client carries the requests of a test: the own one, or with waits the library."""
+
+    waits: lm15.Timeouts | None = None
+
+
+@pytest.fixture(autouse=True, params=[None, LONG_WAITS], ids=["own", "library"])
+def carried_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rule is a rule of both. The import is slow and large, which some tests would notice."""
+    importlib.import_module("agent_service.programs.lm.http.library_client")
+    monkeypatch.setattr(Carrier, "waits", request.param)
 
 
 class Provider:
@@ -87,7 +105,7 @@ async def serving(
     server = await asyncio.start_server(provider.answer, "127.0.0.1", 0)
     provider.url = "http://{}:{}/".format(*server.sockets[0].getsockname())
     transport = HttpTransport(
-        timeouts=timeouts, max_connections=max_connections, max_body_bytes=max_body_bytes
+        timeouts=timeouts or Carrier.waits, max_connections=max_connections, max_body_bytes=max_body_bytes
     )
     async with server:
         yield transport
@@ -404,3 +422,12 @@ async def test_hosts_that_need_no_proxy_are_asked_directly(
     async with serving(provider) as transport:
         assert await body_of(transport, provider.url) == b"ok"
     assert proxy.heads == []
+
+
+def test_the_library_is_imported_for_those_who_need_it_only() -> None:
+    """It takes as long as the rest of a small service's start."""
+    code = (
+        "import sys, agent_service.programs.lm.upstreams, agent_service.bootstrap.program\n"
+        "raise SystemExit('aiohttp' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -121,6 +121,11 @@ class Person:
         os.close(inner)
 
     def types(self, text: str) -> None:
+        """Type at the prompt, once it is there."""
+        self.sees(r"> $")
+        self.presses(text)
+
+    def presses(self, text: str) -> None:
         os.write(self._terminal, text.encode())
 
     def sees(self, pattern: str) -> None:
@@ -167,7 +172,7 @@ def test_a_person_sees_steps_stops_an_answer_and_goes_on(
     person.types("And now?\n")
     wait_until("the model is called", lambda: len(simulator.journal()) > calls)
 
-    person.types("\x03")
+    person.presses("\x03")
 
     person.sees("stopped")
     simulator.heal()

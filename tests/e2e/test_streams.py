@@ -166,7 +166,7 @@ def test_a_deadline_is_the_last_event(serve: Callable[..., Service], simulator: 
 
     *_, (_, kind, problem) = _events(response)
     assert (response.status_code, kind, problem["error"], problem["status"]) == (200, "error", "timeout", 504)
-    assert service.metric('agent_errors_total{error="timeout"}') == 1
+    wait_until("it is counted", lambda: service.metric('agent_errors_total{error="timeout"}') == 1)
     wait_until("the call is closed", lambda: simulator.journal()[0]["outcome"] == "client_gone")
 
 

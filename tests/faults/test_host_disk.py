@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -152,7 +153,8 @@ def _start_without_rights(folder: Path, path: Path) -> subprocess.CompletedProce
 
 
 def _critical_lines(output: str) -> list[str]:
-    return [line for line in output.splitlines() if '"level": "critical"' in line]
+    lines = [line for line in output.splitlines() if line.startswith("{")]
+    return [line for line in lines if json.loads(line)["level"] == "critical"]
 
 
 @pytest.mark.parametrize("missing", [True, False], ids=["folder", "file"])

@@ -105,7 +105,7 @@ def test_a_run_that_goes_on_is_stored_and_picked_up(
 ) -> None:
     """Its reader comes back to another process; who has everything gets 204; erasing takes it along."""
     simulator.behave(tokens_per_second=50)
-    services = [serve(**simulator.settings(**store)) for _ in range(2)]
+    services = [serve(**simulator.settings(MEMORY_TIMEOUT_SECS="10", **store)) for _ in range(2)]
     services[1].url()
     headers = {"X-Request-ID": "r1"}
     with services[0].client.stream(

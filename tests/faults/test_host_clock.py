@@ -142,7 +142,7 @@ def test_times_are_utc_through_the_end_of_daylight_saving(
     serve: Callable[..., Service], wall_clock: WallClock
 ) -> None:
     """An hour that local clocks show twice is no hour that conversations repeat."""
-    service = serve(**wall_clock.settings(**PROGRAMS, TZ="America/New_York"))
+    service = serve(**wall_clock.settings(**PROGRAMS, MEMORY_TIMEOUT_SECS="10", TZ="America/New_York"))
     service.ask("the first takes longer", user_id="bob")
     jump = END_OF_DAYLIGHT_SAVING - timedelta(seconds=1) - datetime.now(timezone.utc)
     wall_clock.move_to(jump.total_seconds())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -38,9 +38,13 @@ class Provider:
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.connections: list[asyncio.Task[Any]] = []
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request and hang up."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections.append(task)
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         lines = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         body = json.loads(await reader.readexactly(int(lines["content-length"])))
@@ -50,8 +54,9 @@ class Provider:
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
             b"content-length: %d\r\n\r\n%s" % (len(content), content)
         )
-        await writer.drain()
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -62,6 +67,7 @@ async def provider() -> AsyncIterator[Provider]:
     there.url = "http://{}:{}/v1".format(*server.sockets[0].getsockname())
     async with server:
         yield there
+        await asyncio.wait_for(asyncio.gather(*there.connections), 5)
 
 
 async def call(lm: dspy.LM, **environ: str) -> str:
@@ -160,16 +166,21 @@ def test_text_completion_models_are_refused() -> None:
 
 async def test_the_lm_s_own_timeout_is_kept() -> None:
     """An author who allows the provider less time than we do is obeyed."""
+    gone = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        gone.set()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     url = "http://{}:{}/v1".format(*server.sockets[0].getsockname())
     async with server:
         with pytest.raises(lm15.TransportError):
             await asyncio.wait_for(call(dspy.LM("openai/m", api_base=url, api_key="k", timeout=0.05)), 5)
+        await asyncio.wait_for(gone.wait(), 5)
 
 
 def test_the_way_to_a_model_does_not_show_its_key() -> None:

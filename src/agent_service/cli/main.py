@@ -11,6 +11,8 @@ from agent_service import __version__
 from agent_service.cli.bench import bench
 from agent_service.cli.chat import chat
 from agent_service.cli.check import check
+from agent_service.cli.completion import completion
+from agent_service.cli.new import new
 from agent_service.cli.serve import serve
 from agent_service.cli.simulate_lm import simulate_lm
 
@@ -24,5 +26,7 @@ def main() -> None:
 main.add_command(bench)
 main.add_command(chat)
 main.add_command(check)
+main.add_command(completion)
+main.add_command(new)
 main.add_command(serve)
 main.add_command(simulate_lm)

@@ -19,8 +19,9 @@ _USAGE_ERROR = 2
 @click.command()
 @click.option("--host", help="Address to listen on; instead of SERVER_HOST.")
 @click.option("--port", help="Port to listen on, 0 for a free one; instead of SERVER_PORT.")
+@click.option("--reload", is_flag=True, help="While developing: start again when a file here changes.")
 @click.pass_context
-def serve(context: click.Context, host: str | None, port: str | None) -> NoReturn:
+def serve(context: click.Context, /, *, host: str | None, port: str | None, reload: bool) -> NoReturn:
     """Serve over HTTP.
 
     Settings come from the environment and the file .env; docs/settings.md lists them.
@@ -33,6 +34,10 @@ def serve(context: click.Context, host: str | None, port: str | None) -> NoRetur
     except SettingsError as error:
         click.echo(error, err=True)
         context.exit(_USAGE_ERROR)
+    if reload:
+        from agent_service.cli.reload import serve_again_on_changes
+
+        context.exit(serve_again_on_changes(Path.cwd(), given))
     from agent_service import server
 
     if settings.server_workers > 1:

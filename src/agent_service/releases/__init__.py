@@ -1,0 +1,1 @@
+"""Versions of a program's state: kept by their content, made active, tried out, taken back."""

@@ -44,6 +44,6 @@ EXPOSE 3000
 # Stop it with more time than SHUTDOWN_GRACE_SECS: see docs/operations.md.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python3", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['SERVER_PORT']}/api/v1/live\", timeout=2)"]
+    CMD ["python3", "-c", "import os, ssl, urllib.request; tls = os.environ.get('SERVER_TLS_CERT_FILE'); urllib.request.urlopen(f\"http{'s' if tls else ''}://127.0.0.1:{os.environ['SERVER_PORT']}/api/v1/live\", timeout=2, context=ssl._create_unverified_context() if tls else None)"]
 ENTRYPOINT ["agent-service"]
 CMD ["serve"]

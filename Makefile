@@ -126,7 +126,8 @@ sbom: $(SBOM)/.made ## write the bill of materials of the locked runtime, Cyclon
 	@$(SBOM)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
 		-o dist/agent-service-$(VERSION).cdx.json locks/runtime.lock
 
-check-deploy: $(CHECKS)/.made $(VENV)/.dev ## lint image and manifests: hadolint, checkov; kustomize, helm and compose where they are
+check-deploy: $(CHECKS)/.made $(VENV)/.dev ## look for weak spots in code, image and manifests: bandit, hadolint, checkov; kustomize, helm and compose where they are
+	@$(CHECKS)/bin/bandit --quiet --configfile pyproject.toml --recursive src
 	@$(CHECKS)/bin/hadolint Dockerfile
 	@$(CHECKS)/bin/checkov --config-file .checkov.yaml --framework dockerfile --file Dockerfile
 	@$(CHECKS)/bin/checkov --config-file .checkov.yaml --framework kubernetes --directory deploy/rendered

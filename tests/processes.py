@@ -17,11 +17,12 @@ import httpx
 
 if TYPE_CHECKING:
     import signal
+    import ssl
     from collections.abc import Callable
 
 ASSETS = Path(__file__).parent / "e2e" / "assets"
 _START_SECONDS = 60.0
-_LISTENING = re.compile(r"listening on (http://[^\s\"]+)")
+_LISTENING = re.compile(r"listening on (https?://[^\s\"]+)")
 
 
 def wait_until(what: str, holds: Callable[[], bool], *, seconds: float = 15.0) -> None:
@@ -89,7 +90,13 @@ class ServerProcess:
 
 
 class Service(ServerProcess):
-    """The service with settings of the test's own, and a client for it."""
+    """The service with settings of the test's own, and a client for it.
+
+    Attributes:
+        trust: whom the client trusts when the service is served by TLS.
+    """
+
+    trust: ssl.SSLContext | bool = True
 
     def __init__(self, folder: Path, **settings: str) -> None:
         environ = {
@@ -108,7 +115,9 @@ class Service(ServerProcess):
     @property
     def client(self) -> httpx.Client:
         if self._client is None:
-            self._client = self._clients.enter_context(httpx.Client(base_url=self.url(), timeout=60.0))
+            self._client = self._clients.enter_context(
+                httpx.Client(base_url=self.url(), verify=self.trust, timeout=60.0)
+            )
         return self._client
 
     def ask(self, question: str, *, user_id: str = "ada", **headers: str) -> httpx.Response:

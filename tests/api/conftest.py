@@ -15,6 +15,8 @@ from agent_service.core.messages import Answer, ConversationId, Query, StoredTur
 from agent_service.memory.base import Page, SessionInfo, Window
 from agent_service.memory.event_log.base import EventLog, EventLogOptions
 from agent_service.memory.event_log.in_memory import InMemoryEventLog
+from agent_service.programs.base import ProgramSpec
+from agent_service.programs.typed.interface import text_interface
 from agent_service.runtime.base import OK, HealthReport, ServiceInfo
 from agent_service.runtime.streams.queries import FollowedQueries, StreamOptions
 from agent_service.runtime.streams.resuming import KeptStreams, ResumeOptions
@@ -26,6 +28,17 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
 
     from agent_service.core.observer import Observer
+
+
+FAKE = ProgramSpec(
+    name="fake",
+    model="fake-model",
+    inputs=("question",),
+    outputs=("answer",),
+    interface=text_interface(["question"], ["answer"]),
+    question_input="question",
+    answer_output="answer",
+)
 
 
 class FakeAnswering:
@@ -145,7 +158,13 @@ class FakeVitals:
 
     def info(self) -> ServiceInfo:
         """Made-up names."""
-        return ServiceInfo(name="agent-service", version="1.2.3", program="fake", model="fake-model")
+        return ServiceInfo(
+            name="agent-service",
+            version="1.2.3",
+            program="fake",
+            model="fake-model",
+            programs=("fake",),
+        )
 
     def reset_circuit_breaker(self) -> str:
         """Count the resets."""
@@ -192,7 +211,7 @@ class Connection:
         self.sent.append(message)
 
 
-async def _exposition() -> tuple[bytes, str]:
+async def _exposition(_accept: str) -> tuple[bytes, str]:
     return b"agent_pool_size 4.0\n", "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -206,6 +225,7 @@ class Service:
     observer: RecordingObserver = field(default_factory=RecordingObserver)
     clock: FakeClock = field(default_factory=FakeClock)
     options: ApiOptions = field(default_factory=ApiOptions)
+    programs: tuple[ProgramSpec, ...] = (FAKE,)
     stream_options: StreamOptions = field(default_factory=StreamOptions)
     log: EventLog = field(init=False)
 
@@ -224,6 +244,7 @@ class Service:
             "observer": self.observer,
             "clock": self.clock,
             "options": self.options,
+            "programs": self.programs,
         }
         return create_app(**{**collaborators, **overrides})
 

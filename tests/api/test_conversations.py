@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ import pytest
 
 from agent_service.core.errors import MemoryUnavailableError
 from agent_service.core.messages import ConversationId, Turn
+from tests.api.conftest import FAKE
 
 if TYPE_CHECKING:
     import httpx
@@ -46,6 +48,9 @@ async def test_a_page_has_exactly_the_fields_of_the_contract(
                 "at": "2023-11-14T22:13:20.500000Z",
                 "turn_id": "id-1",
                 "model": "fake-model",
+                "program": "",
+                "inputs": None,
+                "outputs": None,
                 "forked_from": None,
             }
         ],
@@ -254,3 +259,24 @@ async def test_a_fork_tells_what_it_was_answered_on_sight_of(
     turns = (await client.get(_path("ada"))).json()["turns"]
 
     assert [turn["forked_from"] for turn in turns] == [None, None, 1]
+
+
+async def test_turns_of_a_program_that_takes_no_question_have_its_fields(service: Service) -> None:
+    """By name; one that was kept when the program was another has its texts alone."""
+    service.programs = (replace(FAKE, name="typed", question_input=None), FAKE)
+    for question, answer, program in [
+        ('{"topic": "x"}', '{"plan": [1]}', "typed"),
+        ("old", "[]", "typed"),
+        ('{"topic": "x"}', "{}", "fake"),
+    ]:
+        turn = Turn(question, question, answer, 0.0, program=program)
+        await service.store.commit(ConversationId("ada"), turn, base_seq=0)
+    async with service.client() as client:
+        turns = (await client.get(_path("ada"))).json()["turns"]
+
+    assert [(turn["program"], turn["inputs"], turn["outputs"]) for turn in turns] == [
+        ("typed", {"topic": "x"}, {"plan": [1]}),
+        ("typed", None, None),
+        ("fake", None, None),
+    ]
+    assert turns[0]["question"] == '{"topic": "x"}'

@@ -9,15 +9,18 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
+from agent_service.api.access.openapi import with_access
+from agent_service.api.openai.errors import error_example
 from agent_service.api.openapi import openapi_document
 from agent_service.api.query import ApiOptions
+from tests.api.conftest import FAKE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.api.conftest import Service
 
-DOCUMENT = openapi_document(ApiOptions())
+DOCUMENT = with_access(openapi_document(ApiOptions(), [FAKE]), is_required=False, openai_error=error_example)
 COMPONENTS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 OPERATIONS = [
     (method, path, operation)
@@ -80,7 +83,10 @@ def test_every_reference_leads_somewhere() -> None:
     """No ``$ref`` is dangling and no component is unused."""
     text = json.dumps(DOCUMENT)
     parts = {
-        f"#/components/{kind}/{name}" for kind, named in DOCUMENT["components"].items() for name in named
+        f"#/components/{kind}/{name}"
+        for kind, named in DOCUMENT["components"].items()
+        for name in named
+        if kind != "securitySchemes"  # they are named, not referred to
     }
     used = {part.split('"')[0] for part in text.split('"$ref": "')[1:]}
 
@@ -120,9 +126,12 @@ def test_a_query_documents_every_refusal() -> None:
 
     assert _by_status(operation) == {
         "400": {"invalid_request"},
+        "401": {"unauthorized"},
+        "403": {"forbidden"},
         "413": {"payload_too_large", "context_too_long"},
         "409": {"conflict"},
         "412": {"precondition_failed"},
+        "429": {"rate_limited"},
         "415": {"unsupported_media_type"},
         "422": {"invalid_request", "budget_exhausted"},
         "500": {"misconfigured", "internal_error"},
@@ -133,6 +142,7 @@ def test_a_query_documents_every_refusal() -> None:
             "shutting_down",
             "upstream_rate_limited",
             "memory_unavailable",
+            "identity_unavailable",
         },
         "504": {"timeout"},
     }

@@ -64,12 +64,29 @@ async def test_metrics_are_passed_on_as_they_are(client: httpx.AsyncClient) -> N
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
+async def test_metrics_come_in_the_format_that_is_asked_for(service: Service) -> None:
+    """The header goes to the metrics as it came."""
+
+    async def expose(accept: str) -> tuple[bytes, str]:
+        return accept.encode(), "text/plain"
+
+    async with service.client(expose_metrics=expose) as client:
+        response = await client.get("/api/v1/metrics", headers={"Accept": "application/openmetrics-text"})
+    assert response.text == "application/openmetrics-text"
+
+
 async def test_info_names_what_runs_and_where_to_ask(client: httpx.AsyncClient) -> None:
     """Info tells name, version, program, model and every endpoint."""
     body = (await client.get("/api/v1/info")).json()
 
     assert "POST /api/v1/query" in body.pop("endpoints")
-    assert body == {"name": "agent-service", "version": "1.2.3", "program": "fake", "model": "fake-model"}
+    assert body == {
+        "name": "agent-service",
+        "version": "1.2.3",
+        "program": "fake",
+        "programs": ["fake"],
+        "model": "fake-model",
+    }
 
 
 async def test_the_breaker_is_closed_by_hand(service: Service, client: httpx.AsyncClient) -> None:

@@ -11,6 +11,7 @@ from agent_service.core import errors
 from agent_service.core.errors import (
     BudgetExhaustedError,
     FieldProblem,
+    ForbiddenError,
     InvalidRequestError,
     MalformedRequestError,
     MethodNotAllowedError,
@@ -49,6 +50,7 @@ CONTRACT = {
     "upstream_rate_limited": 503,
     "upstream_error": 502,
     "memory_unavailable": 503,
+    "identity_unavailable": 503,
     "timeout": 504,
     "misconfigured": 500,
     "internal_error": 500,
@@ -60,6 +62,7 @@ RETRY_LATER = {
     "shutting_down",
     "upstream_rate_limited",
     "memory_unavailable",
+    "identity_unavailable",
 }
 
 
@@ -129,8 +132,20 @@ def test_what_cannot_be_read_is_a_bad_request() -> None:
 
 
 def test_a_401_says_how_to_authenticate() -> None:
-    """RFC 9110 section 11.6.1 asks for a challenge."""
-    assert problem_response(UnauthorizedError(), "req-1").headers["www-authenticate"] == "Bearer"
+    """RFC 9110 section 11.6.1 asks for a challenge; RFC 6750 for what is wrong with a key that came."""
+    without = problem_response(UnauthorizedError(), "req-1").headers["www-authenticate"]
+    wrong = problem_response(UnauthorizedError(presented=True), "req-1").headers["www-authenticate"]
+
+    assert without == 'Bearer realm="agent-service"'
+    assert wrong == f'{without}, error="invalid_token"'
+
+
+def test_a_403_names_the_scope_that_is_missing() -> None:
+    """RFC 6750 section 3.1; when it is for another reason there is no better key to come with."""
+    for_scope = problem_response(ForbiddenError(scope="admin"), "req-1").headers["www-authenticate"]
+
+    assert for_scope == 'Bearer realm="agent-service", error="insufficient_scope", scope="admin"'
+    assert "www-authenticate" not in problem_response(ForbiddenError(), "req-1").headers
 
 
 def test_a_405_says_what_is_allowed() -> None:

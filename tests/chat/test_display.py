@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agent_service.chat.display import AnswerDisplay
+from agent_service.chat.display import AnswerDisplay, text_of
 from agent_service.chat.service import ChatEvent
 
 if TYPE_CHECKING:
@@ -97,3 +97,11 @@ def test_long_arguments_are_shortened(capsys: pytest.CaptureFixture[str]) -> Non
     finished = ("tool.finished", {"tool": "t", "step": 1, "outcome": "success", "latency_ms": 1})
 
     assert len(_shown(capsys, started, finished)) < 150
+
+
+def test_outputs_by_name_are_told() -> None:
+    """The only one as a text, without the reasoning before it; several on lines of their own."""
+    assert text_of({"outputs": {"reasoning": "why", "reply": "Hello"}}) == "Hello"
+    assert text_of({"outputs": {"label": "good", "score": [1, None]}}) == "label: good\nscore: [1, null]"
+    assert text_of({"outputs": {"score": 3}}) == "score: 3"
+    assert text_of({"answer": "4"}) == "4"

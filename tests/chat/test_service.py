@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from agent_service.chat.service import ChatError, ChatEvent, ChatService
+from agent_service.chat.service import ChatError, ChatEvent, ChatService, inputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +21,13 @@ ANSWERED = (
 )
 
 
-def _service(handle: Callable[[httpx.Request], httpx.Response], key: str | None = None) -> ChatService:
+def _service(
+    handle: Callable[[httpx.Request], httpx.Response], key: str | None = None, program: str | None = None
+) -> ChatService:
     transport = httpx.MockTransport(handle)
-    return ChatService("http://service", user_id="a/b", session_id="s 1", key=key, transport=transport)
+    return ChatService(
+        "http://service", user_id="a/b", session_id="s 1", key=key, program=program, transport=transport
+    )
 
 
 def _answers(status: int, body: str, **headers: str) -> Callable[[httpx.Request], httpx.Response]:
@@ -104,7 +108,7 @@ def test_a_service_that_is_not_there_is_told_plainly(failure: httpx.TransportErr
         raise failure
 
     with pytest.raises(ChatError, match=said):
-        _service(handle).info()
+        _service(handle).greeting()
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, "<html>"), (502, "<html>"), (502, "[1]")])
@@ -130,3 +134,54 @@ def test_history_and_erasure_name_user_and_session() -> None:
         "GET /api/v1/users/a%2Fb/history?session_id=s+1",
         "DELETE /api/v1/users/a%2Fb/history?session_id=s+1",
     ]
+
+
+def _described(*, is_plain: bool = False, required: tuple[str, ...] = (), **types: str) -> dict[str, Any]:
+    properties = {name: {"type": kind} for name, kind in types.items()}
+    inputs = {"properties": properties, "required": list(required)}
+    return {"name": "tri age", "model": "m", "is_plain": is_plain, "inputs": inputs}
+
+
+def test_a_program_is_asked_by_its_name() -> None:
+    """What it takes is looked up once; the greeting says it."""
+    sent: list[tuple[str, Any]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append((request.url.raw_path.decode(), json.loads(request.content or b"null")))
+        if request.method == "GET":
+            return httpx.Response(200, json=_described(required=("a", "b"), a="string", b="integer"))
+        return httpx.Response(200, text=ANSWERED)
+
+    service = _service(handle, program="tri age")
+    assert service.greeting() == "tri age on m, takes a, b"
+    list(service.ask('{"a": "x", "b": 1}'))
+
+    path = "/api/v1/programs/tri%20age"
+    asked = {"user_id": "a/b", "session_id": "s 1", "inputs": {"a": "x", "b": 1}}
+    assert sent == [(path, None), (f"{path}/query/stream", asked)]
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "inputs"),
+    [
+        (_described(is_plain=True, required=("text",), text="string"), '{"a": 1}', {"text": '{"a": 1}'}),
+        (_described(is_plain=True, question="string", text="string"), "Hi?", {"question": "Hi?"}),
+        (_described(required=("text",), text="string"), "Hi?", {"text": "Hi?"}),
+        (_described(required=("text",), text="string"), '{"text": "x"}', {"text": "x"}),
+        (
+            _described(required=("a", "b"), a="string", b="string"),
+            '{"a": "1", "b": "2"}',
+            {"a": "1", "b": "2"},
+        ),
+    ],
+)
+def test_what_is_typed_becomes_the_inputs(program: dict[str, Any], line: str, inputs: Any) -> None:
+    """The question or the only text that is needed; a JSON object where there is more to say."""
+    assert inputs_of(program, line) == inputs
+
+
+@pytest.mark.parametrize("line", ["Hi?", "[1]", "{"])
+def test_what_cannot_be_the_inputs_is_told(line: str) -> None:
+    """With their names."""
+    with pytest.raises(ChatError, match="JSON object: a, b"):
+        inputs_of(_described(required=("a", "b"), a="string", b="string"), line)

@@ -28,7 +28,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["serve", "--help"], ["simulate-lm", "--help"]]
+    "arguments",
+    [["--help"], ["--version"], ["serve", "--help"], ["simulate-lm", "--help"], ["keys", "create", "--help"]],
 )
 def test_asking_for_help_loads_nothing_heavy(arguments: list[str]) -> None:
     """Help is there at once, for each command."""

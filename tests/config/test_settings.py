@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_service.access.limits.rate import Rate
 from agent_service.config import Settings, SettingsError, options
-from agent_service.config.settings import NOT_SUPPORTED
+from agent_service.programs.base import NamedProgram
 
 NO_FILE = Path("/nowhere/.env")
 
@@ -16,7 +17,8 @@ DEFAULTS = {
     "SERVER_HOST": "0.0.0.0",  # noqa: S104 - nothing is bound here
     "SERVER_PORT": 3000,
     "SERVER_WORKERS": 1,
-    "AGENT_PROGRAM": None,
+    "AGENT_PROGRAM": (),
+    "AGENT_PROGRAM_STATE": (),
     "AGENT_TOOLS": (),
     "AGENT_MODEL": "offline",
     "AGENT_FAST_PATH": "on",
@@ -44,6 +46,8 @@ DEFAULTS = {
     "MEMORY_ON_FAILURE": "refuse",
     "MEMORY_TIMEOUT_SECS": 1,
     "STREAM_RESUME_SECS": 300,
+    "SERVER_TLS_CERT_FILE": None,
+    "SHUTDOWN_DELAY_SECS": 0,
     "SHUTDOWN_GRACE_SECS": 30,
     "LOG_LEVEL": "info",
 }
@@ -72,7 +76,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     """The variable is the field's name in capitals."""
     settings = _load(SERVER_PORT="0", AGENT_TOOLS="a.b:c, d:e", MEMORY_PATH="/x/y.db", AGENT_PROGRAM="p:q.r")
     assert (settings.server_port, settings.memory_path) == (0, Path("/x/y.db"))
-    assert (settings.agent_program, settings.agent_tools) == ("p:q.r", ("a.b:c", "d:e"))
+    assert (settings.agent_program, settings.agent_tools) == ((("r", "p:q.r"),), ("a.b:c", "d:e"))
 
 
 def test_settings_are_frozen() -> None:
@@ -130,6 +134,11 @@ def test_an_lm_call_may_not_outlast_its_query() -> None:
 
 
 WRONG = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "collector:4318",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http protobuf",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http protobuf",
+    "OTEL_TRACES_EXPORTER": "otlp, console",
     "AGENT_FALLBACK_MODELS": "openai/a b",
     "AGENT_LM_MAX_IN_FLIGHT": "0",
     "AGENT_MAX_LM_CALLS": "0",
@@ -140,6 +149,7 @@ WRONG = {
     "SERVER_PORT": "http",
     "SERVER_WORKERS": "0",
     "AGENT_PROGRAM": "no_attribute",
+    "AGENT_PROGRAM_STATE": "a=x.json,a=y.json",
     "AGENT_TOOLS": "a:b,,c:d",
     "OPENAI_API_KEY": "ké",
     "AGENT_MODEL": "my model",
@@ -169,17 +179,43 @@ WRONG = {
     "CONVERSATION_POLICY": "queue",
     "CONVERSATION_WAIT_SECS": "0",
     "STREAM_RESUME_SECS": "-1",
+    "JWT_JWKS_URL": "http://example.com",
+    "JWT_ISSUER": "a b",
+    "JWT_AUDIENCE": "a b",
+    "JWT_ALGORITHMS": "none",
+    "JWT_USER_CLAIM": "a b",
+    "JWT_SCOPE_CLAIM": "a b",
+    "RATE_LIMIT": "60/fortnight",
+    "RATE_LIMIT_PER_USER": "0/minute",
+    "TOKENS_PER_DAY": "0",
+    "SHUTDOWN_DELAY_SECS": "-1",
     "SHUTDOWN_GRACE_SECS": "-1",
     "LOG_FORMAT": "xml",
     "LOG_LEVEL": "info,=debug",
 }
 
 
+ANY_TEXT = {
+    "AGENT_MCP_SERVERS",
+    "API_KEYS_FILE",
+    "JWT_JWKS_FILE",
+    "MEMORY_PATH",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+    "OTEL_PROPAGATORS",
+    "OTEL_SDK_DISABLED",
+    "SERVER_TLS_CERT_FILE",
+    "SERVER_TLS_KEY_FILE",
+    "SERVER_TLS_KEY_PASSWORD",
+    "SERVER_TLS_CLIENT_CA_FILE",
+}
+"""Paths and passwords can be anything, and OpenTelemetry takes any word for no."""
+
+
 def test_one_message_lists_every_wrong_variable_with_what_is_allowed() -> None:
     """An operator mends all at once, not one at each start."""
     said = _problems(**WRONG)
     assert set(said) == set(WRONG)
-    assert {row.name for row in Settings.table()} - set(said) == {"MEMORY_PATH"}  # any text is a path
+    assert {row.name for row in Settings.table()} - set(said) == ANY_TEXT
     assert said["SERVER_PORT"] == "SERVER_PORT='http': must be a whole number from 0 to 65535"
     assert said["AGENT_POOL_WAIT_SECS"] == "AGENT_POOL_WAIT_SECS='nan': must be a number from 0 to 600"
     assert said["MEMORY_ON_FAILURE"] == "MEMORY_ON_FAILURE='ignore': must be refuse or degrade"
@@ -219,21 +255,39 @@ def test_replicas_cannot_be_waited_for_in_a_cluster() -> None:
     assert _load(REDIS_URL="redis://host", REDIS_WAIT_REPLICAS="1").redis_wait_replicas == 1
 
 
-@pytest.mark.parametrize("name", NOT_SUPPORTED)
-def test_settings_of_later_versions_are_refused(name: str) -> None:
-    """Keys or limits that are silently not there would be a wrong promise."""
-    said = _problems(**{name: "redis://user:secret@host/0"})
-    assert said[name].endswith("is not supported by this version")
-    assert "secret" not in said[name]
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"SERVER_TLS_CERT_FILE"}, {"SERVER_TLS_KEY_FILE"}),
+        ({"SERVER_TLS_KEY_FILE"}, {"SERVER_TLS_CERT_FILE"}),
+        ({"SERVER_TLS_CLIENT_CA_FILE"}, {"SERVER_TLS_CERT_FILE", "SERVER_TLS_KEY_FILE"}),
+        ({"SERVER_TLS_CERT_FILE", "SERVER_TLS_KEY_PASSWORD"}, {"SERVER_TLS_KEY_FILE"}),
+    ],
+)
+def test_half_of_tls_is_refused(given: set[str], missing: set[str]) -> None:
+    """Whoever means HTTPS never gets HTTP."""
+    said = _problems(**dict.fromkeys(given, "/a.pem"))
+    assert set(said) == missing
+    assert all("must be set when SERVER_TLS_" in text for text in said.values())
 
 
-def test_what_is_not_supported_is_listed_beside_what_is_wrong() -> None:
-    """One message for everything."""
-    assert set(_problems(RATE_LIMIT="1/s", SERVER_PORT="x")) == {"RATE_LIMIT", "SERVER_PORT"}
-    assert set(_problems(RATE_LIMIT="1/s", AGENT_LM_TIMEOUT_SECS="60")) == {
-        "RATE_LIMIT",
-        "AGENT_LM_TIMEOUT_SECS",
-    }
+def test_limits_are_read_as_people_write_them() -> None:
+    """One or several windows, for keys and users apart; without a setting there is no limit."""
+    read = options.rate_limit_options(
+        _load(RATE_LIMIT="10/second;600/hour", RATE_LIMIT_PER_USER="5 / Minute", TOKENS_PER_DAY="1000")
+    )
+    assert read.rates == (Rate(10, "second"), Rate(600, "hour"))
+    assert read.rates_per_user == (Rate(5, "minute"),)
+    assert (read.tokens_per_day, bool(read)) == (1000, True)
+    assert not options.rate_limit_options(_load())
+
+
+def test_a_pair_for_tls_is_taken_and_its_password_never_shown() -> None:
+    """The password is a secret in every message and repr."""
+    pair = {"SERVER_TLS_CERT_FILE": "/a.pem", "SERVER_TLS_KEY_FILE": "/a.key"}
+    settings = _load(**pair, SERVER_TLS_KEY_PASSWORD="secret")
+    assert settings.server_tls_cert_file == Path("/a.pem")
+    assert "secret" not in repr(settings)
 
 
 @given(st.sampled_from([row.name for row in Settings.table()]), st.text(max_size=20))
@@ -281,7 +335,8 @@ def test_the_options_of_the_parts_come_from_the_settings() -> None:
     assert (store.ttl_seconds, store.max_turns) == (7200, 6)
     assert (lm.model, lm.api_base, lm.api_key) == ("a/b", "http://host/v1", "key")
     assert (lm.max_retries, lm.call_timeout_seconds, lm.max_connections) == (1, 50, 2000)
-    assert (program.program, program.tools, program.max_steps) == ("p:q", ("t:u",), 4)
+    assert (program.tools, program.max_steps) == (("t:u",), 4)
+    assert program.programs == (NamedProgram("q", "p:q"),)
     assert (program.tool_timeout_seconds, program.threads) == (8, 2000)
 
 

@@ -39,6 +39,7 @@ CODES = {
     "upstream_rate_limited",
     "upstream_error",
     "memory_unavailable",
+    "identity_unavailable",
     "timeout",
     "cancelled",
     "misconfigured",
@@ -73,6 +74,7 @@ def test_every_error_says_whose_fault_it_is(kind: type[ServiceError]) -> None:
         errors.ShuttingDownError,
         errors.UpstreamRateLimitedError,
         errors.MemoryUnavailableError,
+        errors.IdentityUnavailableError,
     ],
 )
 def test_what_passes_by_itself_may_be_retried(kind: type[ServiceError]) -> None:

@@ -12,6 +12,8 @@ from agent_service.core.secrets import redacted
     [
         ("Bearer abcdefgh", "Bearer ***"),
         ("the key sk-abcdefgh is", "the key *** is"),
+        ("ask_0123456789ab_0f0f0f0f failed", "ask_0123456789ab_*** failed"),
+        ("the token eyJhbGci.eyJzdWIi.c2ln was sent", "the token *** was sent"),
         ("redis://ada:secret@host", "redis://***@host"),
         (
             {"api_key": "x", "Password": 1, "name": "A"},

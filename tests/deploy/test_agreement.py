@@ -13,6 +13,7 @@ from agent_service.api.openapi import openapi_document
 from agent_service.api.query import ApiOptions
 from agent_service.config import Settings
 from agent_service.server.process import STOP_SECONDS
+from agent_service.server.workers.supervisor import LATER_SECONDS
 from tests.deploy.manifests import (
     COMPOSE,
     DOCKERFILE,
@@ -91,14 +92,18 @@ def test_every_path_that_is_asked_exists() -> None:
     assert asked <= served
 
 
+def _leave_seconds(process: Settings) -> float:
+    """From SIGTERM to the end, by the slower way: with workers, whose supervisor waits a little for them."""
+    return process.shutdown_delay_secs + process.shutdown_grace_secs + STOP_SECONDS + LATER_SECONDS
+
+
 @EVERY
 def test_a_cluster_waits_as_long_as_a_process_needs_to_leave(name: str) -> None:
-    """The kernel's kill comes after preStop, the grace of queries in flight, and what the end takes."""
+    """The kernel's kill comes after preStop, delay, the grace of queries in flight, and the end itself."""
     process = _load(settings(name))
     command, seconds = container(name)["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
-    needed = int(seconds) + process.shutdown_grace_secs + STOP_SECONDS
-    assert pod(name)["terminationGracePeriodSeconds"] > needed
+    assert pod(name)["terminationGracePeriodSeconds"] > int(seconds) + _leave_seconds(process)
     assert process.shutdown_grace_secs >= process.agent_request_timeout_secs
 
 
@@ -106,7 +111,7 @@ def test_compose_waits_as_long_as_a_process_needs_to_leave() -> None:
     """The same without preStop."""
     process = _load(COMPOSED["environment"])
     period = float(COMPOSED["stop_grace_period"].removesuffix("s"))
-    assert period > process.shutdown_grace_secs + STOP_SECONDS
+    assert period > _leave_seconds(process)
 
 
 @EVERY

@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 from agent_service import __version__
+from agent_service.access.key_file import parse_keys
 from tests.deploy.manifests import RENDERED, Document, container, documents, one, pod, pods
 from tests.deploy.prometheus import ROOT, SHIPPED
 
 CHART = ROOT / "deploy/helm/agent-service"
 BASE = ROOT / "deploy/kubernetes/base"
+KEYS = ROOT / "deploy/kubernetes/components/keys"
 EVERY = pytest.mark.parametrize("name", RENDERED)
 FOR_PRODUCTION = pytest.mark.parametrize("name", ["helm", "kubernetes-production"])
 
@@ -34,7 +36,7 @@ def test_what_is_rendered_is_from_the_sources_as_they_are() -> None:
 @pytest.mark.parametrize("version", ["1.29.0", "1.37.0"])
 def test_every_resource_is_valid(version: str) -> None:
     """The cluster's own schemas, of the oldest and the newest version, know every field."""
-    files = [*RENDERED.values(), BASE / "secret.template.yaml"]
+    files = [*RENDERED.values(), BASE / "secret.template.yaml", KEYS / "keys.template.yaml"]
     command = [sys.executable, "-m", "kubernetes_validate", "--strict", "-k", version, *map(str, files)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -147,3 +149,15 @@ def test_values_of_the_chart_fit_their_schema() -> None:
     assert schema["properties"].keys() - {"global"} == _values().keys()
     for wrong in ({"replica": 3}, {"settings": {"SERVER_PORT": 3000}}, {"image": {"tag": "latest"}}):
         assert list(validator.iter_errors({**_values(), **wrong})), wrong
+
+
+def test_keys_are_mounted_so_that_a_change_reaches_the_pod() -> None:
+    """A whole Secret, not one file of it; and the setting names the file that its template has."""
+    (patch,) = yaml.safe_load((KEYS / "kustomization.yaml").read_text(encoding="utf-8"))["patches"]
+    volume, mount, setting = (change["value"] for change in yaml.safe_load(patch["patch"]))
+    template = yaml.safe_load((KEYS / "keys.template.yaml").read_text(encoding="utf-8"))
+
+    assert volume["secret"]["secretName"] == template["metadata"]["name"]
+    assert (volume["name"], "subPath" in mount) == (mount["name"], False)
+    assert (setting["name"], setting["value"]) == ("API_KEYS_FILE", f"{mount['mountPath']}/keys.json")
+    assert parse_keys(template["stringData"]["keys.json"].encode()) == ()

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import dspy
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,6 +30,8 @@ class Mixed(dspy.Module):
     def forward(self, question: str):
         return self.answer(question=question, plan=self.plan(question=question).plan)
 """
+
+SORT = 'import dspy\nsort = dspy.Predict("text, limit: int -> label, score: float")\n'
 
 
 def _check(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -49,7 +54,7 @@ def test_the_built_in_agent_is_described(tmp_path: Path) -> None:
     """Fields, tools and what is accelerated; no model is asked and nothing is left in the folder."""
     told = _told(_check(tmp_path))
 
-    assert (told["program"], told["model"], told["outputs"]) == ("default", "offline", "answer")
+    assert (told["program"], told["model"], told["outputs"]) == ("default", "offline", "answer: string")
     assert told["question"] == "goes to question, the answer is answer"
     assert "calculator" in told["tools"]
     assert "react" in told["accelerated"]
@@ -84,3 +89,57 @@ def test_what_cannot_be_served_is_one_line_and_a_status(tmp_path: Path) -> None:
     assert "Traceback" not in missing.stderr
     assert wrong.returncode == 2
     assert "SERVER_PORT" in wrong.stderr
+
+
+def test_each_of_several_programs_is_described(tmp_path: Path) -> None:
+    """With the types of its fields, its state's version, and where it can be asked."""
+    (tmp_path / "mine.py").write_text(MIXED, encoding="utf-8")
+    saved = dspy.Predict("text, limit: int -> label, score: float")
+    saved.save(str(tmp_path / "sort.json"))
+    (tmp_path / "other.py").write_text(SORT, encoding="utf-8")
+
+    done = _check(
+        tmp_path,
+        AGENT_PROGRAM="mixed=mine:Mixed,sort=other:sort",
+        AGENT_PROGRAM_STATE="sort=sort.json",
+    )
+
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.split("\n\n")
+    assert "program       mixed" in first
+    assert "program       sort" in second
+    assert "inputs        text: string, limit: integer" in second
+    assert "outputs       label: string, score: number" in second
+    assert "of its saved state" in second
+    assert "/api/v1/programs/sort/query only" in second
+
+
+@pytest.mark.parametrize(
+    ("program", "source", "says"),
+    [
+        ("mine:x", "import dspy\nx = 1 / 0", "mine.py:2\n    x = 1 / 0"),
+        ("a=mine:x,b=mine:x", "import dspy\nx = dspy.Predict('a -> b')", "b: mine:x is served as a already"),
+        ("mine:x", "import dspy\nx = dspy.Signature('a -> b')", "not a dspy.Module"),
+        ("mine:x", "import dspy\nclass X(dspy.Module): pass\nx = X()", "give its class a `signature`"),
+    ],
+)
+def test_what_cannot_be_served_is_said_with_what_to_do(
+    tmp_path: Path, program: str, source: str, says: str
+) -> None:
+    """The line of the author's own, the program's name among several, and no traceback."""
+    (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+    done = _check(tmp_path, AGENT_PROGRAM=program)
+
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_state_of_another_program_stops_the_start(tmp_path: Path) -> None:
+    """Both sides' fields are shown."""
+    (tmp_path / "other.py").write_text(SORT, encoding="utf-8")
+    dspy.Predict("question -> answer").save(str(tmp_path / "state.json"))
+    done = _check(tmp_path, AGENT_PROGRAM="other:sort", AGENT_PROGRAM_STATE="state.json")
+
+    assert done.returncode == 1
+    assert "Question:, Answer: in the file, Text:, Limit:, Label:, Score: in the program" in done.stderr

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from agent_service.access.key import digest_of, new_secret
+from agent_service.access.key_file import add_key
+from tests.access.test_key import a_key
 from tests.e2e.browser import Playground, chromium
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser
 
@@ -74,6 +78,38 @@ def test_steps_unfold_while_the_model_is_still_thinking(
     expect(tab.page.locator(".reply.running li")).to_have_count(1)
     expect(tab.page.locator(".reply.running li")).to_have_count(3)
     expect(tab.page.locator(".reply:not(.running) .answer")).to_have_text("391")
+
+
+def test_a_service_that_asks_for_a_key_gets_it_from_the_person(
+    serve: Callable[..., Service], simulator: Simulator, visit: Callable[..., Playground], tmp_path: Path
+) -> None:
+    """By keyboard: a wrong key is asked for again, a right one is kept for the tab and for it alone."""
+    key_id, secret = new_secret()
+    add_key(tmp_path / "keys.json", a_key(id=key_id, sha256=digest_of(secret).hex()))
+    service = serve(**simulator.settings(API_KEYS_FILE=str(tmp_path / "keys.json")))
+    tab = visit(service)
+    expect(tab.page.locator("#ask-key")).to_be_visible()
+    expect(tab.page.locator("#new-key")).to_be_focused()
+    assert tab.barriers() == []
+
+    tab.page.keyboard.type("ask_wrong")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator("#ask-key-reason")).to_have_text("The key is not known.")
+    expect(tab.page.locator("#new-key")).to_be_focused()
+    tab.page.keyboard.type(secret)
+    tab.page.keyboard.press("Enter")
+
+    expect(tab.page.locator("#ask-key")).to_be_hidden()
+    tab.ask("What is 17 * 23?")
+    expect(tab.page.locator(".reply .answer")).to_have_text("391")
+    tab.page.reload()
+    expect(tab.page.locator(".reply .answer")).to_have_text("391")
+    expect(tab.page.locator("#ask-key")).to_be_hidden()
+    assert secret not in tab.page.evaluate("JSON.stringify(localStorage)")
+    other = visit(service)
+    expect(other.page.locator("#ask-key")).to_be_visible()
+    other.page.keyboard.press("Escape")
+    expect(other.page.locator(".reply.failed")).to_contain_text("Enter your API key under Settings")
 
 
 def test_a_stop_in_mid_answer_ends_the_run(
@@ -232,3 +268,34 @@ def test_settings_change_who_asks_and_with_which_key(
     tab.ask("What is 2+2?")
     expect(tab.page.locator(".reply .answer")).to_have_text("4")
     assert len(service.client.get("/api/v1/users/ada/history").json()["turns"]) == 1
+
+
+@pytest.mark.parametrize("width", [360, 1100])
+def test_a_program_of_several_fields_has_a_form(
+    serve: Callable[..., Service], visit: Callable[..., Playground], width: int
+) -> None:
+    """Picked by name and filled by keyboard; what is not JSON is said at its field, outputs stand by name."""
+    tab = visit(serve(AGENT_PROGRAM="demo=builtin,triage=typed_programs:triage"), width=width)
+    tab.page.select_option("#program", "triage")
+    expect(tab.page.locator("#question")).to_be_hidden()
+    expect(tab.page.locator("#field-message")).to_be_focused()
+    assert tab.barriers() == []
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
+
+    tab.page.keyboard.type("Hello")
+    tab.page.select_option("#field-language", label="de")
+    tab.page.fill("#field-people", "[{")
+    tab.page.press("#field-people", "Control+Enter")
+    assert "not JSON" in tab.page.locator("#field-people").evaluate("box => box.validationMessage")
+    tab.page.fill("#field-people", '[{"name": "Ada"}]')
+    tab.page.press("#field-people", "Control+Enter")
+
+    expect(tab.page.locator(".asked p")).to_contain_text('people: [{"name":"Ada"}]')
+    expect(tab.page.locator(".reply dt")).to_have_text(["reasoning", "label", "score"])
+    assert tab.barriers() == []
+    tab.page.reload()
+    expect(tab.page.locator(".reply dt")).to_have_count(3)
+    expect(tab.page.locator("#field-message")).to_be_visible()
+    tab.page.select_option("#program", "demo")
+    tab.ask("What is 17 * 23?")
+    expect(tab.page.locator(".reply .answer").last).to_have_text("391")

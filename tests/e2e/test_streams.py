@@ -152,6 +152,7 @@ def test_a_reader_that_is_too_slow_is_cut_off(serve: Callable[..., Service], sim
     assert process.memory_info().rss - before_bytes < 60_000_000
     assert service.metric(CANCELLED) == 1
     assert service.log("the reader of an event stream is too slow and is cut off")
+    assert '"level":"error"' not in service.output
 
 
 def test_a_deadline_is_the_last_event(serve: Callable[..., Service], simulator: Simulator) -> None:

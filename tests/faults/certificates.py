@@ -63,6 +63,12 @@ class Authority:
         )  # fmt: skip
         return Leaf(self._folder / f"{name}.pem", self._folder / f"{name}.key")
 
+    def encrypted(self, leaf: Leaf, password: str) -> Leaf:
+        """The same, its key under a password."""
+        key = leaf.key.with_suffix(".encrypted.key")
+        self._openssl("ec", "-in", leaf.key.name, "-aes256", "-passout", f"pass:{password}", "-out", key.name)
+        return Leaf(leaf.certificate, key)
+
     def _openssl(self, *arguments: str) -> None:
         subprocess.run([_openssl_path(), *arguments], cwd=self._folder, check=True, capture_output=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -363,3 +364,27 @@ async def test_one_bad_record_does_not_stop_the_others(room: _Room) -> None:
     await _fail(room, RecordUnusableError(), 9)
 
     assert room.breaker.state is BreakerState.CLOSED
+
+
+async def test_a_timeout_is_told_where_it_was_waited_for(room: _Room) -> None:
+    """Whoever waits longest has the timer; what others waited for is not told as its own."""
+    asked_by: ContextVar[str] = ContextVar("asked_by", default="nobody")
+    waiters: list[str] = []
+
+    class Listener:
+        def observe(self, event: object) -> None:
+            waiters.append(asked_by.get())
+
+    store = ObservedStore(
+        room.slow, observer=Listener(), clock=room.clock, breaker=room.breaker, timeout_seconds=1.0
+    )
+
+    async def read_as(name: str) -> None:
+        asked_by.set(name)
+        with pytest.raises(MemoryUnavailableError):
+            await store.read(HERE, last_turns=1)
+
+    readers = [await _begin(read_as(name)) for name in ("ada", "bob")]
+    room.clock.advance(1.0)
+    await asyncio.gather(*readers)
+    assert waiters == ["ada", "bob"]

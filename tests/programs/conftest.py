@@ -22,10 +22,12 @@ from agent_service.core.retry import RetryOptions, RetryPolicy
 from agent_service.core.run import Run
 from agent_service.programs.base import LMOptions
 from agent_service.programs.dspy_program import DspyProgram
-from agent_service.programs.fields import fields_of, spec_of
+from agent_service.programs.fields import fields_of
 from agent_service.programs.lm.seam import LMSeam
 from agent_service.programs.lm.upstreams import Upstreams
 from agent_service.programs.seams import SeamTaker
+from agent_service.programs.shared_parts import SharedParts
+from agent_service.programs.specs import spec_of
 from agent_service.programs.threads import LoopBridge, WorkThreads
 from agent_service.programs.tools import ToolSeam
 from agent_service.testing import FakeClock, RecordingObserver
@@ -226,13 +228,14 @@ class Served:
         inputs: Mapping[str, Any] | None = None,
     ) -> ProgramReply:
         """One query."""
-        arguments = {self.program.spec.question_input: question, **(inputs or {})}
+        name = self.program.spec.question_input or "question"
+        arguments = {name: question, **(inputs or {})}
         return await self.program.run(run or self.new_run(), arguments, conversation)
 
     async def answer(self, question: str = "What is 2+2?") -> Any:
         """One query's plain answer."""
         reply = await self.ask(question)
-        return reply.outputs[self.program.spec.answer_output]
+        return reply.outputs[self.program.spec.answer_output or "answer"]
 
 
 class Serving:
@@ -273,9 +276,7 @@ class Serving:
             lm=lm,
             spec=spec_of("served", lm.model, fields, taker.tool_names),
             fields=fields,
-            upstreams=upstreams,
-            threads=(work, tool_work),
-            bridge=bridge,
+            parts=SharedParts(upstreams=upstreams, threads=work, tool_threads=tool_work, bridge=bridge),
         )
         self._stack.push_async_callback(program.close)
         await program.start()

@@ -37,6 +37,18 @@ def test_what_the_caller_fills(name: str, annotation: Any) -> None:
     assert not is_conversation(name, annotation)
 
 
+def test_turns_of_fields() -> None:
+    """Where no field is the question or the answer, turns are JSON of all; a shortened one is left out."""
+    turns = [
+        Turn("t1", '{"topic": "x", "n": 1}', '{"plan": ["a"]}', 0.0),
+        Turn("t2", '{"topic": […] }', '{"plan": []}', 0.0),
+        Turn("t3", "plain", '"text"', 0.0),
+    ]
+    history = render(dspy.History, turns, question=None, answer="plan")
+    assert history.messages == [{"topic": "x", "n": 1, "plan": ["a"]}]
+    assert "plain" in render(str, turns, question=None, answer=None)
+
+
 def test_as_text() -> None:
     """One line a message, oldest first; nothing yet is said in words."""
     assert as_text(TURNS) == "User: Who are you?\nAssistant: An agent.\nUser: Why?\nAssistant: Because."

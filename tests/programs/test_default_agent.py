@@ -7,8 +7,9 @@ import pytest
 
 from agent_service.programs.builtin_tools import BUILTIN_TOOLS
 from agent_service.programs.default_agent import WARM_UP, default_agent
-from agent_service.programs.fields import fields_of, spec_of
+from agent_service.programs.fields import fields_of
 from agent_service.programs.loader import LoadError
+from agent_service.programs.specs import spec_of
 
 
 def shout(text: str) -> str:

@@ -11,6 +11,7 @@ import dspy
 import pytest
 from dspy.clients.base_lm import GLOBAL_HISTORY
 
+from agent_service.core.errors import InternalError
 from agent_service.core.messages import Turn, Usage
 from agent_service.core.observer import LMCallFinished, ToolFinished
 from agent_service.programs.dspy_program import has_aforward
@@ -230,3 +231,21 @@ async def test_the_warm_up_leaves_no_trace(
     assert looked_up == []
     assert served.transport.requests == []
     assert served.observer.events == []
+
+
+class Forgetful(dspy.Module):  # type: ignore[misc] # DSPy has no types
+    """Promises two outputs and gives one."""
+
+    signature = "text -> left, right"
+
+    def forward(self, text: str) -> dspy.Prediction:
+        """Give the left one."""
+        return dspy.Prediction(left=text)
+
+
+async def test_outputs_that_are_promised_are_there(serve: Serving) -> None:
+    """Where no output is the plain answer, all of a declared signature are needed."""
+    served = await serve(Forgetful(), "")
+    with pytest.raises(InternalError) as failed:
+        await served.program.run(served.new_run(), {"text": "x"}, ())
+    assert "without right" in str(failed.value.__cause__)

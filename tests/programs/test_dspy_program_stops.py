@@ -293,4 +293,4 @@ async def test_closing_lets_go_of_everything(serve: Serving) -> None:
     served = await serve(dspy.Predict(QA), FOUR)
     await served.program.close()
     with pytest.raises(RuntimeError):
-        await served.program._threads.do(served.new_run(), print)  # noqa: SLF001 - nothing else uses them here
+        await served.program._parts.threads.do(served.new_run(), print)  # noqa: SLF001 - nothing else uses them here

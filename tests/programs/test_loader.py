@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,16 @@ instance = dspy.Predict("question -> answer")
 number = 7
 def factory(): return dspy.ChainOfThought("question -> answer")
 def needy(key): return instance
+def tooled(tools): return dspy.ReAct("question -> answer", tools=tools)
+def frugal(tools=()): return dspy.ReAct("question -> answer", tools=list(tools))
 def wrong(): return "text"
 def broken(): raise RuntimeError("no database")
 def leaving(): raise SystemExit(3)
+async def later(): return dspy.Predict("question -> answer")
+async def late(): raise RuntimeError("no database")
+class Sign(dspy.Signature):
+    question = dspy.InputField()
+    answer = dspy.OutputField()
 def look_up(word: str) -> str: return word
 def unreadable(x: "Nowhere"): return x
 tool = dspy.Tool(look_up, name="other")
@@ -65,7 +73,17 @@ def test_an_instance_a_class_and_a_factory(module: Callable[[str], str]) -> None
     assert load_module(f"{name}:instance") is load_module(f"{name}:instance")
     assert load_module(f"{name}:Kind").depth == 3
     assert isinstance(load_module(f"{name}:factory"), dspy.ChainOfThought)
+    assert isinstance(load_module(f"{name}:later"), dspy.Predict)
     assert isinstance(load_module(f"{name}:Nest.inner"), dspy.Predict)
+
+
+def test_a_factory_that_asks_for_tools_is_given_them(module: Callable[[str], str]) -> None:
+    """One whose tools have a default does without."""
+    name = module(SOURCE)
+    tools = [dspy.Tool(lambda word: word, name="look_up", args={"word": {"type": "string"}})]
+    assert list(load_module(f"{name}:tooled", tools=tools).tools) == ["look_up", "finish"]
+    assert list(load_module(f"{name}:tooled").tools) == ["finish"]
+    assert list(load_module(f"{name}:frugal", tools=tools).tools) == ["finish"]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +97,10 @@ def test_an_instance_a_class_and_a_factory(module: Callable[[str], str]) -> None
         ("wrong", "made a str, not a dspy.Module"),
         ("broken", "failed: RuntimeError: no database"),
         ("leaving", "failed: SystemExit: 3"),
+        ("late", "failed: RuntimeError: no database"),
+        ("Sign", "serve dspy.Predict(Sign)"),
+        ("dspy", "name what is in it"),
+        ("absent", "there is Kind, Needy, instance"),
     ],
 )
 def test_what_cannot_be_served_is_refused(module: Callable[[str], str], attribute: str, says: str) -> None:
@@ -112,6 +134,28 @@ def test_a_module_that_cannot_be_imported_is_refused(
     """Whatever its import raises becomes one message."""
     with pytest.raises(LoadError, match=f"cannot be imported: {says}"):
         load_module(f"{module(source)}:x")
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("import dspy\n\nx = 1 / 0", "x = 1 / 0"),
+        ("import dspy\nx =", "x ="),
+        ("import json\nx = json.loads('{')", "x = json.loads('{')"),
+    ],
+)
+def test_the_line_that_raised_is_shown(module: Callable[[str], str], source: str, line: str) -> None:
+    """The last of the author's own, with file and number: a library's is of no use."""
+    name = module(source)
+    number = source.count("\n") + 1
+    with pytest.raises(LoadError) as refused:
+        load_module(f"{name}:x")
+    assert re.search(rf"{name}\.py:{number}\n    {re.escape(line)}$", str(refused.value))
+
+
+async def test_an_async_factory_may_be_awaited_beside_a_loop(module: Callable[[str], str]) -> None:
+    """Whoever loads may be on a loop already."""
+    assert isinstance(load_module(f"{module(SOURCE)}:later"), dspy.Predict)
 
 
 def test_what_has_no_signature_is_tried_all_the_same() -> None:

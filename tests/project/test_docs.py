@@ -9,8 +9,6 @@ from agent_service.telemetry.error_codes import FAULTS
 from agent_service.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
-OF_LATER_VERSIONS = {"unauthorized", "forbidden", "rate_limited"}
-"""Codes that nothing raises before there are API keys and limits."""
 
 
 def _read(name: str) -> str:
@@ -27,8 +25,14 @@ def test_every_setting_is_documented_as_it_is() -> None:
 def test_every_error_code_is_documented() -> None:
     """Callers decide by the code. The one that nobody is answered with stands with the metrics."""
     undocumented = {code for code in FAULTS if f"`{code}`" not in _read("api.md")}
-    assert undocumented - {CancelledByCallerError.code} == OF_LATER_VERSIONS
+    assert undocumented == {CancelledByCallerError.code}
     assert f"`{CancelledByCallerError.code}`" in _read("operations.md")
+
+
+def test_every_error_code_has_a_remedy() -> None:
+    """Whoever is woken by one finds it under "Troubleshooting", with what to do."""
+    rows = _read("operations.md").partition("## Troubleshooting")[2].partition("## Runbooks")[0]
+    assert {code for code in FAULTS if f"`{code}`" not in rows} - {CancelledByCallerError.code} == set()
 
 
 def test_every_metric_is_documented() -> None:

@@ -12,6 +12,7 @@ from agent_service.core.observer import QueryFinished
 from agent_service.core.pool import Pool, PoolOptions
 from agent_service.memory.base import StoreOptions, Window
 from agent_service.memory.in_memory import InMemoryStore
+from agent_service.programs.served import ServedPrograms
 from agent_service.runtime.lifecycle import Lifecycle
 from agent_service.runtime.runner import Runner, RunnerOptions
 from agent_service.runtime.turns import TurnKeeper, TurnOptions
@@ -75,12 +76,13 @@ class Service:
         self.journal: list[str] = []
         self.script: Callable[[Run], Awaitable[str]] | None = None
         self.program = ScriptedProgram(self._follow)
+        self.programs = ServedPrograms([self.program])
         self.store = WatchedStore(self.clock, self.journal)
         self.turns = TurnKeeper(store=self.store, clock=self.clock, options=turns or TurnOptions())
         self.pool = Pool(pool or PoolOptions(), clock=self.clock)
         self.observer = RecordingObserver()
         self.runner = Runner(
-            program=self.program,
+            programs=self.programs,
             store=self.store,
             turns=self.turns,
             pool=self.pool,
@@ -151,7 +153,7 @@ class Parts:
         self.service = service
         self.lifecycle = Lifecycle(
             store=_Noting("store", self, service.store),  # type: ignore[arg-type] # passes the rest on
-            program=_Noting("program", self, service.program),  # type: ignore[arg-type] # passes the rest on
+            programs=_Noting("program", self, service.programs),  # type: ignore[arg-type] # passes the rest on
             runner=service.runner,
             clock=service.clock,
             background=self.background,

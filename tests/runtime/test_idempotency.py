@@ -19,8 +19,9 @@ from agent_service.core.errors import (
 from agent_service.core.messages import Answer, ConversationId, Query, Turn, Usage
 from agent_service.memory.base import MAX_RESPONSE_BYTES, IdempotencyKey, StoreOptions
 from agent_service.memory.in_memory import InMemoryStore
+from agent_service.programs.served import ServedPrograms
 from agent_service.runtime.idempotency import IdempotencyOptions, IdempotentAnswering, fingerprint_of
-from agent_service.testing import FakeClock, RecordingObserver
+from agent_service.testing import FakeClock, RecordingObserver, ScriptedProgram
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -81,7 +82,12 @@ class Service:
     def process(self) -> IdempotentAnswering:
         """One of the service's processes over the one store."""
         options = IdempotencyOptions(running_ttl_seconds=RUNNING_TTL_SECONDS)
-        return IdempotentAnswering(answering=self, store=self.store, options=options)
+        return IdempotentAnswering(
+            answering=self,
+            store=self.store,
+            programs=ServedPrograms([ScriptedProgram()]),
+            options=options,
+        )
 
     async def answer(self, query: Query, listener: Observer | None = None) -> Answer:
         """As a runner does."""

@@ -35,6 +35,14 @@ async def test_a_drain_that_is_asked_for_during_the_start_is_kept(parts: Parts) 
     assert repr(parts.lifecycle) == "<Lifecycle stopped>"
 
 
+async def test_who_withdraws_is_not_ready_and_answers(parts: Parts) -> None:
+    """Load balancers turn away while whoever comes all the same is served."""
+    async with parts.lifecycle.running():
+        parts.lifecycle.withdraw()
+        assert parts.lifecycle.phase is Phase.DRAINING
+        assert (await (await parts.service.begun("late"))).stored
+
+
 async def test_a_drain_refuses_new_queries_and_lets_others_finish(parts: Parts) -> None:
     """The drain reaches the runner; it is over when the last query is."""
     released = asyncio.Event()

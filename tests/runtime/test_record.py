@@ -26,7 +26,7 @@ class Scene:
         self.observer = RecordingObserver()
         deadline = Deadline.after(self.clock, 30)
         run = Run(request_id="r1", deadline=deadline, clock=self.clock, observer=self.observer)
-        self.record = Record(QUERY, run, program=ScriptedProgram().spec, observer=self.observer)
+        self.record = Record(QUERY, run, program=ScriptedProgram().spec)
         run.count_tool_step("clock")
         run.count_lm_call(Usage(10, 5, lm_calls=1))
         self.clock.advance(0.5)

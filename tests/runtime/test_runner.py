@@ -18,16 +18,18 @@ from agent_service.core.errors import (
     ShuttingDownError,
 )
 from agent_service.core.messages import Answer, ConversationId, Query, Usage
-from agent_service.core.observer import RunStarted
+from agent_service.core.observer import QueryFinished, RunStarted
 from agent_service.core.pool import PoolOptions
 from agent_service.memory.in_memory import InMemoryStore
-from agent_service.runtime.runner import RunnerOptions
+from agent_service.runtime.runner import Runner, RunnerOptions
 from agent_service.runtime.turns import TurnOptions
+from agent_service.testing import RecordingObserver
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from agent_service.core.run import Run
+    from agent_service.programs.base import ProgramSpec
     from tests.runtime.conftest import Service
 
     Open = Callable[..., Awaitable[Service]]
@@ -335,6 +337,35 @@ async def test_several_queries_run_at_once(service: Service) -> None:
     assert repr(service.runner) == "<Runner 1 in flight, 0 abandoned, <Pool 1/64 in use, 0 waiting>>"
     hanging.cancel()
     await service.assert_at_rest()
+
+
+async def test_whoever_traces_a_query_hears_all_of_it_and_does_not_make_it_watched(service: Service) -> None:
+    """Made where the query begins, told of the program's begin and of the query's end, beside the others."""
+    begun, trace = [], RecordingObserver()
+
+    async def working(run: Run) -> str:
+        assert not run.is_watched
+        return "done"
+
+    def begin(query: Query, program: ProgramSpec) -> RecordingObserver:
+        begun.append((query.question, program.name))
+        return trace
+
+    service.script = working
+    runner = Runner(
+        programs=service.programs,
+        store=service.store,
+        turns=service.turns,
+        pool=service.pool,
+        clock=service.clock,
+        observer=service.observer,
+        options=RunnerOptions(),
+        trace=begin,
+    )
+    await runner.answer(Query("r1", ADA, "Hi?"))
+    assert begun == [("Hi?", "scripted")]
+    assert [type(event) for event in trace.events] == [RunStarted, QueryFinished]
+    assert trace.events == service.observer.events
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ class Patient:
         return "starting"
 
     def info(self) -> ServiceInfo:
-        return ServiceInfo("service", "1", "program", "model")
+        return ServiceInfo("service", "1", "program", "model", ("program",))
 
     def reset_circuit_breaker(self) -> str:
         self.state = "closed"

@@ -32,11 +32,11 @@ class Patient:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.lifecycle = Lifecycle(
-            store=service.store, program=service.program, runner=service.runner, clock=service.clock
+            store=service.store, programs=service.programs, runner=service.runner, clock=service.clock
         )
         self.vitals = ServiceVitals(
             version="1.2.3",
-            program=service.program,
+            programs=service.programs,
             store=service.store,
             pool=service.pool,
             runner=service.runner,
@@ -108,7 +108,9 @@ async def test_a_service_that_is_well_says_so(ready: Patient) -> None:
 
 async def test_it_knows_what_runs_here(patient: Patient) -> None:
     """Name and version of the service, name and model of the program."""
-    assert patient.vitals.info() == ServiceInfo("agent-service", "1.2.3", "scripted", "scripted-model")
+    assert patient.vitals.info() == ServiceInfo(
+        "agent-service", "1.2.3", "scripted", "scripted-model", ("scripted",)
+    )
 
 
 async def test_a_store_that_fails_degrades(ready: Patient) -> None:

@@ -11,7 +11,9 @@ async def test_each_watch_is_told_once_and_soon_when_it_comes_too_late() -> None
     """Who watches no more is not told, however often it says so; watching reads on."""
     told: list[str] = []
     loop = asyncio.get_running_loop()
-    watches = DepartureWatches(loop, read_on=lambda: told.append("reads on"))
+    watches = DepartureWatches(
+        loop, read_on=lambda: told.append("reads on"), hang_up=lambda: told.append("hung up")
+    )
     watches.watch(lambda: told.append("a"))
     watches.watch(ignored := lambda: told.append("never"))
     watches.unwatch(ignored)
@@ -26,4 +28,6 @@ async def test_each_watch_is_told_once_and_soon_when_it_comes_too_late() -> None
     await asyncio.sleep(0)
 
     assert told[-1] == "late"
+    watches.hang_up()
+    assert told[-1] == "hung up"
     assert repr(watches) == "<DepartureWatches left>"

@@ -214,6 +214,26 @@ async def test_who_watches_is_told_that_the_client_left(body_bytes: int) -> None
     assert app.told == ["left"]
 
 
+class Cutting(Echo):
+    """Begins an answer and hangs up in the midst of it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a" * 10_000_000, "more_body": True})
+        departures: Departures = scope[DEPARTURES]
+        departures.hang_up()
+
+
+async def test_a_client_is_cut_off_on_purpose(caplog: pytest.LogCaptureFixture) -> None:
+    """At once, although it has not read what waits for it, and without an error in the log."""
+    async with connected(Cutting(), GuardOptions()) as client:
+        await client.send(GET)
+        with contextlib.suppress(ConnectionError):
+            assert len(await client.rest()) < 10_000_000
+    assert caplog.messages == []
+
+
 async def test_a_late_body_does_not_spoil_an_answer() -> None:
     """When the application has answered without reading the body there is nothing to add but the end."""
     async with connected(Echo()) as client:

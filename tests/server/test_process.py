@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent_service.server.process import CANCEL_SECONDS, EXIT_SECONDS, FINISH_SECONDS, ProcessOptions
+from agent_service.server.stop_requests import ECHO_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,7 +233,31 @@ def test_an_unexpected_failure_to_start_shows_where() -> None:
         assert "RuntimeError: a bug" in served.output
 
 
-def test_no_grace_below_zero() -> None:
+def test_queries_are_answered_until_the_delay_is_over() -> None:
+    """Load balancers have time to notice that the service is not ready any more; then comes the drain."""
+    with ServedProcess("late") as served:
+        served.up().signal(signal.SIGTERM)
+        served.read_until("withdrawn")
+        assert served.get("/") == (200, "close", None)
+        before = time.monotonic()
+        served.read_until("draining")
+        assert 0.5 < time.monotonic() - before < 5
+        assert served.status() == 0
+
+
+def test_a_second_signal_ends_the_delay() -> None:
+    """Whoever insists waits for nothing."""
+    with ServedProcess("very-late") as served:
+        served.up().signal(signal.SIGTERM)
+        served.read_until("withdrawn")
+        time.sleep(2 * ECHO_SECONDS)
+        served.signal(signal.SIGTERM)
+        served.read_until("draining")
+        assert served.status() == 0
+
+
+@pytest.mark.parametrize("name", ["grace_seconds", "delay_seconds"])
+def test_no_span_below_zero(name: str) -> None:
     """A span is not negative."""
-    with pytest.raises(ValueError, match="grace_seconds"):
-        ProcessOptions(grace_seconds=-1)
+    with pytest.raises(ValueError, match=name):
+        ProcessOptions(**{name: -1.0})  # type: ignore[arg-type] # both are numbers

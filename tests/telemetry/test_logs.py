@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent_service.core.caller import CALLER, Caller
 from agent_service.core.context import REQUEST_ID
 from agent_service.telemetry.logs import LogOptions
+from tests.traces import FakeTrace, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +69,39 @@ def test_exceptions_are_part_of_the_json_line(log_to: LogTo) -> None:
     (line,) = _lines(stream)
     assert line["exception"][0]["type"] == "builtins.ValueError"
     assert line["exception"][0]["message"] == "wrong"
+
+
+def test_the_key_id_is_on_each_line_of_a_callers_request(log_to: LogTo) -> None:
+    """By its public name; without a key the line has none."""
+    stream = log_to(format="json")
+    log = logging.getLogger("agent_service.x")
+    log.info("before")
+    token = CALLER.set(Caller("0123456789ab"))
+    log.info("during")
+    CALLER.reset(token)
+
+    assert [line.get("key_id") for line in _lines(stream)] == [None, "0123456789ab"]
+
+
+def test_the_trace_is_on_each_line_within_one(log_to: LogTo) -> None:
+    """Whoever writes it; a tracing system finds the lines by these names."""
+    stream = log_to(format="json")
+    with within(FakeTrace()):
+        logging.getLogger("httpx").error("within")
+    logging.getLogger("httpx").error("after")
+    inside, after = _lines(stream)
+    assert (inside["trace_id"], inside["span_id"]) == ("a" * 32, "b" * 16)
+    assert not {"trace_id", "span_id"} & after.keys()
+
+
+@pytest.mark.parametrize(("levels", "lines"), [({}, 0), ({"": "info", "opentelemetry.exporter": "error"}, 1)])
+def test_failures_to_export_are_shown_when_they_are_asked_for(
+    log_to: LogTo, levels: dict[str, str], lines: int
+) -> None:
+    """They come at each attempt, and are told once in words of ours."""
+    stream = log_to(format="json", levels=levels)
+    logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter").error("no route")
+    assert len(_lines(stream)) == lines
 
 
 def test_the_request_id_is_on_each_line_of_a_request(log_to: LogTo) -> None:

@@ -10,9 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent_service.core.messages import Usage
 from agent_service.core.observer import (
     BreakerMoved,
+    CredentialsRead,
     Event,
     FallbackTaken,
     HttpRequestFinished,
+    LimitMet,
+    LimitNotChecked,
     LMCallFinished,
     LoopBlocked,
     LoopLagMeasured,
@@ -21,9 +24,11 @@ from agent_service.core.observer import (
     StoreOperationFinished,
     StreamCutOff,
     ToolFinished,
+    TraceSpansLost,
 )
 from agent_service.telemetry.error_codes import FAULTS
 from agent_service.telemetry.metrics import Metrics
+from tests.traces import FakeTrace, within
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,11 +51,15 @@ LABELS = {
     "agent_memory_latency_seconds": {"backend", "operation"},
     "agent_http_requests_total": {"route", "method", "code"},
     "agent_streams_cut_off_total": set(),
+    "agent_rate_limit_refusals_total": {"limit"},
+    "agent_rate_limit_errors_total": set(),
+    "agent_credentials_stale": {"source"},
     "agent_event_loop_lag_seconds": set(),
     "agent_event_loop_blocked_total": set(),
     "agent_pool_abandoned": set(),
     "agent_workers": set(),
     "agent_worker_crashes_total": set(),
+    "agent_trace_spans_lost_total": set(),
     "agent_fallbacks_total": {"model"},
     "agent_lm_concurrency_limit": {"model"},
     "agent_lm_in_flight": {"model"},
@@ -129,6 +138,10 @@ def _everything() -> list[Event]:
         LoopLagMeasured("", 0.004),
         LoopBlocked("", 1.2),
         StreamCutOff("r"),
+        CredentialsRead("", "keys", "success"),
+        TraceSpansLost("", 3),
+        LimitMet("r", "key"),
+        LimitNotChecked("r"),
         FallbackTaken("r", "a/model", "b/model"),
         BreakerMoved("", "a/model", "closed", "open"),
     ]
@@ -298,3 +311,43 @@ def test_promtool_accepts_the_exposition() -> None:
         [promtool, "check", "metrics"], input=metrics.expose()[0], capture_output=True, check=False
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_credentials_are_stale_from_a_failed_reading_to_the_next_good_one() -> None:
+    """An alert stands for as long as older keys are in force."""
+    failed, mended = CredentialsRead("", "keys", "error"), CredentialsRead("", "keys", "success")
+
+    assert _told()["agent_credentials_stale{source=keys}"] == 0
+    assert _told(failed)["agent_credentials_stale{source=keys}"] == 1
+    assert _told(failed)["agent_credentials_stale{source=jwks}"] == 0
+    assert _told(failed, mended)["agent_credentials_stale{source=keys}"] == 0
+
+
+def test_refusals_count_by_limit_and_what_goes_uncounted_too() -> None:
+    """From zero, so that the first one is an increase that can be seen."""
+    told = _told(LimitMet("r", "key"), LimitMet("r", "tokens"), LimitMet("r", "key"), LimitNotChecked("r"))
+
+    assert told["agent_rate_limit_refusals_total{limit=key}"] == 2
+    assert told["agent_rate_limit_refusals_total{limit=tokens}"] == 1
+    assert told["agent_rate_limit_refusals_total{limit=user}"] == 0
+    assert told["agent_rate_limit_errors_total"] == 1
+    assert _told()["agent_rate_limit_errors_total"] == 0
+
+
+def test_spans_that_are_lost_are_counted_one_by_one() -> None:
+    """A batch holds many."""
+    told = _told(TraceSpansLost("", 3), TraceSpansLost("", 2))
+    assert told["agent_trace_spans_lost_total"] == 5
+
+
+@pytest.mark.parametrize("is_sampled", [True, False])
+def test_the_latency_of_a_query_leads_to_its_trace(is_sampled: bool) -> None:
+    """Where the trace is kept; one that nobody can look at is not named."""
+    metrics = Service().metrics()
+    with within(FakeTrace(is_sampled=is_sampled)):
+        metrics.observe(_query(seconds=0.3))
+    text, _ = metrics.expose("application/openmetrics-text")
+    marked = [line for line in text.decode().splitlines() if FakeTrace().trace_id in line]
+    assert [line.partition(" ")[0] for line in marked] == [
+        'agent_latency_seconds_bucket{le="0.5"}'
+    ] * is_sampled

@@ -25,6 +25,16 @@ def test_what_was_told_as_json_is_exposed_as_it_was() -> None:
     assert content_type.startswith("text/plain; version=0.0.4")
 
 
+def test_exemplars_survive_the_way() -> None:
+    """They lead to a trace whichever process is asked."""
+    registry = CollectorRegistry()
+    latency = Histogram("latency_seconds", "Time.", registry=registry, buckets=(0.1, 1))
+    latency.observe(0.5, {"trace_id": "abc"})
+    told = json.loads(json.dumps(snapshot_of(registry.collect())))
+    text, _ = exposition_of(told, "application/openmetrics-text")
+    assert b'latency_seconds_bucket{le="1.0"} 1.0 # {trace_id="abc"} 0.5 ' in text
+
+
 def test_each_family_says_how_it_is_merged() -> None:
     """Slots and counts are added up; of states and ages the one that matters counts."""
     registry = CollectorRegistry()

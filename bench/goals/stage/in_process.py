@@ -15,7 +15,7 @@ import time
 import orjson
 import uvloop
 
-from agent_service.bootstrap.program import build_program
+from agent_service.bootstrap.program import build_programs
 from agent_service.config import Settings
 from agent_service.core.clock import Deadline, SystemClock
 from agent_service.core.messages import Turn
@@ -28,7 +28,7 @@ _WARM_UP_SECONDS = 2.0
 
 async def _drive(clients: int, seconds: float) -> dict[str, float]:
     settings, clock, observer = Settings.load(os.environ), SystemClock(), Observers()
-    program = build_program(settings, clock=clock, observer=observer)
+    program = build_programs(settings, clock=clock, observer=observer)[0]
     turns = [Turn(str(n), f"What is {n}+{n}?", ANSWER, 0.0) for n in range(settings.memory_context_turns)]
     answered = 0
 

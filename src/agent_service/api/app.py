@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.routing import Route, Router
 from starlette.websockets import WebSocketClose
 
+from agent_service.access.base import NO_LIMITS
+from agent_service.api.access.admission import Admission
+from agent_service.api.access.gate import Gate
+from agent_service.api.access.openapi import with_access
 from agent_service.api.conversations import Conversations
 from agent_service.api.documentation import Documentation
 from agent_service.api.middleware import ROUTE_TEMPLATE, RequestBoundary
 from agent_service.api.openai.chat.endpoint import ChatCompletions
-from agent_service.api.openai.errors import error_response
+from agent_service.api.openai.errors import error_example, error_response
 from agent_service.api.openai.models import Models
 from agent_service.api.openai.programs import Programs
 from agent_service.api.openai.responses.endpoint import Responses
-from agent_service.api.openapi import endpoints_of, openapi_document
+from agent_service.api.openapi import Document, endpoints_of, openapi_document
 from agent_service.api.operations import Operations
 from agent_service.api.playground import Playground
 from agent_service.api.problems import problem_response
+from agent_service.api.programs.endpoint import ProgramQueries
+from agent_service.api.programs.listing import Catalogue
 from agent_service.api.query import ApiOptions, Queries
 from agent_service.api.streams.endpoints import StreamedQueries
 from agent_service.core.errors import MethodNotAllowedError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
+    from agent_service.access.base import Identifying, Limits
     from agent_service.core.clock import Clock
     from agent_service.core.errors import ServiceError
     from agent_service.core.observer import Observer
+    from agent_service.programs.base import ProgramSpec
     from agent_service.runtime.base import Answering, Remembering, Vitals
     from agent_service.runtime.streams.base import Following, Resuming
 
@@ -50,10 +59,13 @@ def create_app(
     resuming: Resuming,
     remembering: Remembering,
     vitals: Vitals,
-    expose_metrics: Callable[[], Awaitable[tuple[bytes, str]]],
+    expose_metrics: Callable[[str], Awaitable[tuple[bytes, str]]],
     observer: Observer,
     clock: Clock,
     options: ApiOptions,
+    programs: Sequence[ProgramSpec],
+    identifying: Identifying | None = None,
+    limits: Limits = NO_LIMITS,
     lifespan: Lifespan[Any] | None = None,
 ) -> ASGIApp:
     """The ASGI app over the service's use cases.
@@ -64,34 +76,49 @@ def create_app(
         resuming: reads what was told again.
         remembering: reads and erases conversations.
         vitals: how the service is.
-        expose_metrics: the metrics' text and its content type.
+        expose_metrics: the metrics' text and its content type, for an ``Accept`` header.
         observer: gets one ``HttpRequestFinished`` per request.
         clock: measures requests.
         options: bounds of what a caller may send.
+        programs: what can be asked, the default first.
+        identifying: knows callers by their keys; None asks nobody for one.
+        limits: how much a caller may ask for.
         lifespan: entered at startup, left at shutdown.
     """
-    document = openapi_document(options)
-    queries = Queries(answering=answering, options=options)
-    streams = StreamedQueries(queries=queries, following=following, resuming=resuming)
-    programs = Programs(
-        program=vitals.info().program, options=options, answering=answering, following=following
-    )
-    conversations = Conversations(remembering=remembering)
+    document = _document(options, programs, asks_for_keys=identifying is not None)
+    admission = Admission(limits=limits)
+    asking = {"answering": answering, "following": following, "options": options, "admission": admission}
     operations = Operations(vitals=vitals, expose_metrics=expose_metrics, endpoints=endpoints_of(document))
-    documentation = Documentation(openapi_json=json.dumps(document).encode())
     paths: dict[str, Handlers] = {
-        **streams.paths(queries.ask),
-        "/api/v1/users/{user_id:path}/history": {"GET": conversations.read, "DELETE": conversations.erase},
-        "/api/v1/users/{user_id:path}/sessions": {"GET": conversations.sessions},
-        **_openai_paths(programs, clock),
+        **_queries_paths(programs, clock, resuming, **asking),
+        **_users_paths(Conversations(remembering=remembering, admission=admission, programs=programs)),
         **_operations_paths(operations),
-        "/": {"GET": Playground().page},
-        "/docs": {"GET": documentation.page},
-        "/docs/assets/{file}": {"GET": documentation.asset},
-        "/openapi.json": {"GET": documentation.openapi},
+        **_pages(document),
     }
-    routed = _routed(paths, lifespan)
+    routed = _routed(_guarded(paths, identifying), lifespan)
     return RequestBoundary(routed, observer=observer, clock=clock, error_response=_error_response)
+
+
+def _queries_paths(
+    programs: Sequence[ProgramSpec], clock: Clock, resuming: Resuming, **asking: Any
+) -> dict[str, Handlers]:
+    """All ways to ask; ``asking`` is what each of them needs."""
+    following, admission = asking["following"], asking["admission"]
+    whole = {name: part for name, part in asking.items() if name != "following"}
+    streamed = partial(StreamedQueries, following=following, resuming=resuming, admission=admission)
+    queries, catalogue = Queries(**whole), Catalogue(programs)
+    named = ProgramQueries(catalogue=catalogue, **whole)
+    models = Programs(names=[spec.name for spec in programs if spec.is_plain], **asking)
+    return {
+        **streamed(queries=queries).paths(queries.ask),
+        **_refusing_questions(programs[0]),
+        **_programs_paths(catalogue, named, streamed(queries=named)),
+        **_openai_paths(models, clock),
+    }
+
+
+def _guarded(paths: Mapping[str, Handlers], identifying: Identifying | None) -> Mapping[str, Handlers]:
+    return paths if identifying is None else Gate(identifying=identifying).guarded(paths)
 
 
 def _routed(paths: Mapping[str, Handlers], lifespan: Lifespan[Any] | None) -> ASGIApp:
@@ -108,6 +135,28 @@ def _routed(paths: Mapping[str, Handlers], lifespan: Lifespan[Any] | None) -> AS
     return route
 
 
+def _document(options: ApiOptions, programs: Sequence[ProgramSpec], *, asks_for_keys: bool) -> Document:
+    document = openapi_document(options, programs)
+    return with_access(document, is_required=asks_for_keys, openai_error=error_example)
+
+
+def _pages(document: Document) -> dict[str, Handlers]:
+    documentation = Documentation(openapi_json=json.dumps(document).encode())
+    return {
+        "/": {"GET": Playground().page},
+        "/docs": {"GET": documentation.page},
+        "/docs/assets/{file}": {"GET": documentation.asset},
+        "/openapi.json": {"GET": documentation.openapi},
+    }
+
+
+def _users_paths(conversations: Conversations) -> dict[str, Handlers]:
+    return {
+        "/api/v1/users/{user_id:path}/history": {"GET": conversations.read, "DELETE": conversations.erase},
+        "/api/v1/users/{user_id:path}/sessions": {"GET": conversations.sessions},
+    }
+
+
 def _operations_paths(operations: Operations) -> dict[str, Handlers]:
     return {
         "/api/v1/live": {"GET": operations.live},
@@ -117,6 +166,32 @@ def _operations_paths(operations: Operations) -> dict[str, Handlers]:
         "/api/v1/info": {"GET": operations.info},
         "/api/v1/circuit-breaker/reset": {"POST": operations.reset_circuit_breaker},
     }
+
+
+def _programs_paths(
+    catalogue: Catalogue, queries: ProgramQueries, streams: StreamedQueries
+) -> dict[str, Handlers]:
+    path = "/api/v1/programs/{name}"
+    return {
+        "/api/v1/programs": {"GET": catalogue.list},
+        path: {"GET": catalogue.retrieve},
+        f"{path}/query": {"POST": streams.or_plain(queries.ask)},
+        f"{path}/query/stream": {"POST": streams.ask},
+    }
+
+
+def _refusing_questions(default: ProgramSpec) -> dict[str, Handlers]:
+    """Instead of the plain endpoints, where the default program cannot be asked a question alone."""
+    if default.is_plain:
+        return {}
+
+    async def refuse(request: Request) -> ASGIApp:  # noqa: ARG001 - the signature of a handler
+        raise NotFoundError(
+            f"The program {default.name} takes no plain question. "
+            f"Its inputs are {', '.join(default.inputs)}: send them to /api/v1/programs/{default.name}/query."
+        )
+
+    return {path: {"POST": refuse} for path in ("/api/v1/query", "/api/v1/query/stream")}
 
 
 def _openai_paths(programs: Programs, clock: Clock) -> dict[str, Handlers]:

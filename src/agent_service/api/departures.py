@@ -1,4 +1,4 @@
-"""How a server tells that the client of a request has left, without somebody waiting for it."""
+"""How a server tells that the client of a request has left, and how a client is made to leave."""
 
 from __future__ import annotations
 
@@ -19,3 +19,6 @@ class Departures(Protocol):
 
     def unwatch(self, callback: Callable[[], None]) -> None:
         """Do not call it any more; harmless when it was called."""
+
+    def hang_up(self) -> None:
+        """End the connection at once, for a client that does not take what it is sent."""

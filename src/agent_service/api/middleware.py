@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
+from agent_service.access.base import ANSWER_HEADERS
 from agent_service.api.problems import problem_response
+from agent_service.core.caller import ANYBODY, CALLER
 from agent_service.core.context import REQUEST_ID
 from agent_service.core.errors import InternalError, ServiceError
 from agent_service.core.identity import new_id
@@ -42,11 +44,11 @@ class RequestBoundary:
     """An ASGI app around another one: what goes wrong within becomes a problem document.
 
     Every answer carries ``X-Request-ID`` (the caller's own when it is 1-64 of ``A-Z a-z 0-9 . _ -``),
-    ``X-Content-Type-Options: nosniff`` and, unless the answer says otherwise, ``Cache-Control: no-store``.
-    Within, ``REQUEST_ID`` holds the identity. Afterwards the observer gets one ``HttpRequestFinished``,
-    with the code of the problem that was the answer or the end of a stream, or status 499 and no code when
-    the client left before there was one. The error of an answer that breaks off half-way is raised,
-    so that the server cuts the connection instead of pretending an end.
+    ``X-Content-Type-Options: nosniff``, what was left in ``ANSWER_HEADERS`` and, unless the answer says
+    otherwise, ``Cache-Control: no-store``. Within, ``REQUEST_ID`` holds the identity. Afterwards the observer
+    gets one ``HttpRequestFinished``, with the code of the problem that was the answer or the end of a stream,
+    or status 499 and no code when the client left before there was one. The error of an answer that breaks
+    off half-way is raised, so that the server cuts the connection instead of pretending an end.
 
     Args:
         app: what answers.
@@ -75,12 +77,14 @@ class RequestBoundary:
             return
         started_seconds = self._clock.monotonic()
         exchange = _Exchange(scope, receive, send, _request_id(scope), self._error_response)
-        token = REQUEST_ID.set(exchange.request_id)
+        token, caller, told = REQUEST_ID.set(exchange.request_id), CALLER.set(ANYBODY), ANSWER_HEADERS.set({})
         try:
             await exchange.run(self._app)
         finally:
             self._observer.observe(exchange.finished(self._clock.monotonic() - started_seconds))
             REQUEST_ID.reset(token)
+            CALLER.reset(caller)
+            ANSWER_HEADERS.reset(told)
 
 
 class _Exchange:
@@ -136,6 +140,7 @@ class _Exchange:
             headers: list[tuple[bytes, bytes]] = message["headers"]
             headers.append((b"x-request-id", self.request_id.encode()))
             headers.append((b"x-content-type-options", b"nosniff"))
+            headers.extend((name.encode(), value.encode()) for name, value in ANSWER_HEADERS.get().items())
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-store"))
         await self._send(message)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import models_json_schema
 
 from agent_service import __version__
-from agent_service.api import operation_schemas, schemas
+from agent_service.api import openapi_headers, operation_schemas, schemas
 from agent_service.api.openai.openapi import MODELS, TAG, with_openai
-from agent_service.api.openapi_headers import EXAMPLE_REQUEST_ID, component_headers, component_parameters
-from agent_service.api.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_CODES, problem_of, status_of
+from agent_service.api.problems import PROBLEM_MEDIA_TYPE, problem_of, status_of
+from agent_service.api.programs.openapi import MODELS as PROGRAM_MODELS
+from agent_service.api.programs.openapi import with_programs
 from agent_service.api.streams.openapi import with_streams
 from agent_service.core import errors
 from agent_service.core.errors import FieldProblem, ServiceError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from agent_service.api.query import ApiOptions
+    from agent_service.programs.base import ProgramSpec
 
 Document = dict[str, Any]
 
@@ -52,6 +54,7 @@ _QUERY_ERRORS: tuple[ServiceError, ...] = (
     _begun(errors.BudgetExhaustedError()),
     _begun(errors.MisconfiguredError()),
     _begun(errors.UpstreamError()),
+    errors.RateLimitedError("This key may send 60 queries per minute.", retry_after_seconds=12),
     errors.PoolExhaustedError(retry_after_seconds=1),
     errors.CircuitBreakerOpenError(retry_after_seconds=30),
     errors.ShuttingDownError(),
@@ -91,7 +94,7 @@ _OPERATIONS: dict[str, dict[str, _Operation]] = {
             body=schemas.QueryRequest,
             errors=_QUERY_ERRORS,
             headers=("X-Request-Timeout", "If-Match", "Idempotency-Key"),
-            answer_headers=("Idempotency-Replayed",),
+            answer_headers=("Idempotency-Replayed", *openapi_headers.RATE_LIMIT),
         )
     },
     "/api/v1/users/{user_id}/history": {
@@ -164,13 +167,13 @@ _OPERATIONS: dict[str, dict[str, _Operation]] = {
 }
 
 
-def openapi_document(options: ApiOptions) -> Document:
-    """The whole document, as it is sent; its limits are those of ``options``."""
+def openapi_document(options: ApiOptions, programs: Sequence[ProgramSpec] = ()) -> Document:
+    """The whole document, as it is sent: with the limits of ``options`` and the fields of ``programs``."""
     paths = {
         path: {method: _operation(operation) for method, operation in methods.items()}
         for path, methods in _OPERATIONS.items()
     }
-    return {
+    document: Document = {
         "openapi": "3.1.0",
         "info": {
             "title": "Agent Service",
@@ -188,10 +191,11 @@ def openapi_document(options: ApiOptions) -> Document:
         "paths": with_openai(with_streams(paths, resume_refusals=_refusals(_RESUME_ERRORS))),
         "components": {
             "schemas": _component_schemas(options),
-            "headers": component_headers(),
-            "parameters": component_parameters(),
+            "headers": openapi_headers.component_headers(),
+            "parameters": openapi_headers.component_parameters(),
         },
     }
+    return with_programs(document, programs, refusals=_refusals)
 
 
 def endpoints_of(document: Document) -> tuple[str, ...]:
@@ -202,7 +206,7 @@ def endpoints_of(document: Document) -> tuple[str, ...]:
 
 
 def _component_schemas(options: ApiOptions) -> Document:
-    models: set[type[BaseModel]] = {schemas.Problem, *MODELS}
+    models: set[type[BaseModel]] = {schemas.Problem, *MODELS, *PROGRAM_MODELS}
     for operation in (each for methods in _OPERATIONS.values() for each in methods.values()):
         models.update(operation.answers.values())
         models.update({operation.body} if operation.body else ())
@@ -258,8 +262,7 @@ def _responses(operation: _Operation) -> Document:
     if operation.text is not None:
         content = {"text/plain": {"schema": {"type": "string"}, "example": operation.text}}
         responses["200"] = _response("The metrics.", content)
-    for name in operation.answer_headers:
-        responses["200"]["headers"][name] = {"$ref": f"#/components/headers/{name}"}
+    responses["200"]["headers"] |= openapi_headers.references(operation.answer_headers)
     return responses | _refusals(operation.errors)
 
 
@@ -275,15 +278,14 @@ def _problems(those: Sequence[ServiceError]) -> Document:
     examples = {
         error.code: {
             "summary": error.title,
-            "value": problem_of(error, EXAMPLE_REQUEST_ID).model_dump(exclude_unset=True),
+            "value": problem_of(error, openapi_headers.EXAMPLE_REQUEST_ID).model_dump(exclude_unset=True),
         }
         for error in those
     }
     content = {"schema": {"$ref": _REF.format(model="Problem")}, "examples": examples}
     description = "; ".join(f"`{error.code}`: {error.title}" for error in those)
     response = _response(description, {PROBLEM_MEDIA_TYPE: content})
-    if any(error.code in RETRY_AFTER_CODES for error in those):
-        response["headers"]["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+    response["headers"] |= openapi_headers.references(openapi_headers.headers_of_problems(those))
     return response
 
 

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from agent_service.api.problems import RETRY_AFTER_CODES
+from agent_service.core.errors import RateLimitedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent_service.core.errors import ServiceError
 
 Document = dict[str, Any]
 
 EXAMPLE_REQUEST_ID = "6f1c1c5e-0f43-4b43-9d0a-3d0f5c1e2b7a"
+
+RATE_LIMIT = ("RateLimit", "RateLimit-Policy")
+"""On answers to queries, where there are limits."""
+
+
+def references(names: Sequence[str]) -> Document:
+    """Headers of an answer, by name."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def headers_of_problems(those: Sequence[ServiceError]) -> list[str]:
+    """The names of the headers that the answers to ``those`` have beyond those of every answer."""
+    names = ["Retry-After"] if any(error.code in RETRY_AFTER_CODES for error in those) else []
+    names += RATE_LIMIT if any(isinstance(error, RateLimitedError) for error in those) else ()
+    return names
 
 
 def component_headers() -> Document:
@@ -26,6 +49,17 @@ def component_headers() -> Document:
             "description": "Present when the answer was given before, to the same Idempotency-Key.",
             "schema": {"const": "true"},
             "example": "true",
+        },
+        "RateLimit": {
+            "description": "Of each limit that holds for the query, how much is left (`r`) and in how many "
+            "seconds there is more (`t`): draft-ietf-httpapi-ratelimit-headers.",
+            "schema": {"type": "string"},
+            "example": '"key-minute";r=59;t=61',
+        },
+        "RateLimit-Policy": {
+            "description": "Of the same limits, how much is allowed (`q`) in a window of `w` seconds.",
+            "schema": {"type": "string"},
+            "example": '"key-minute";q=60;w=60',
         },
     }
 

@@ -62,14 +62,16 @@ class Info(BaseModel):
     model_config = answer_like(
         name="agent-service",
         version="0.1.0",
-        program="default_agent",
+        program="default",
+        programs=["default"],
         model="openai/gpt-4o-mini",
         endpoints=["POST /api/v1/query", "GET /api/v1/health"],
     )
 
     name: str
     version: str
-    program: str
+    program: Annotated[str, Field(description="The default program.")]
+    programs: Annotated[list[str], Field(description="All programs, the default first.")]
     model: str
     endpoints: Annotated[list[str], Field(description="Method and path of each endpoint.")]
 

@@ -22,7 +22,7 @@ class Operations:
 
     Args:
         vitals: how the service is.
-        expose_metrics: the metrics' text and its content type.
+        expose_metrics: the metrics' text and its content type, for an ``Accept`` header.
         endpoints: method and path of each endpoint, for ``info``.
     """
 
@@ -30,7 +30,7 @@ class Operations:
         self,
         *,
         vitals: Vitals,
-        expose_metrics: Callable[[], Awaitable[tuple[bytes, str]]],
+        expose_metrics: Callable[[str], Awaitable[tuple[bytes, str]]],
         endpoints: Sequence[str],
     ) -> None:
         self._vitals = vitals
@@ -60,9 +60,9 @@ class Operations:
         reason = self._vitals.not_ready_because()
         return _json(Ready()) if reason is None else _json(NotReady(reason=reason), status=503)
 
-    async def metrics(self, request: Request) -> Response:  # noqa: ARG002 - the signature of a handler
-        """The exposition for Prometheus."""
-        text, content_type = await self._expose_metrics()
+    async def metrics(self, request: Request) -> Response:
+        """The exposition for Prometheus, as OpenMetrics when that is asked for."""
+        text, content_type = await self._expose_metrics(request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": content_type})
 
     async def info(self, request: Request) -> Response:  # noqa: ARG002 - the signature of a handler
@@ -72,6 +72,7 @@ class Operations:
             name=info.name,
             version=info.version,
             program=info.program,
+            programs=list(info.programs),
             model=info.model,
             endpoints=list(self._endpoints),
         )

@@ -14,7 +14,7 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-_SCRIPTS = ("service.js", "transcript.js", "tiles.js", "main.js")
+_SCRIPTS = ("service.js", "transcript.js", "fields.js", "tiles.js", "main.js")
 
 
 class Playground:

@@ -1,6 +1,7 @@
 """Errors as HTTP sees them: the one place where they become statuses, headers and problem documents.
 
-The document is RFC 9457's; ``Retry-After`` is RFC 9110 section 10.2.3, ``Allow`` its section 10.2.1.
+The document is RFC 9457's; ``Retry-After`` is RFC 9110 section 10.2.3, ``Allow`` its section 10.2.1,
+``WWW-Authenticate`` RFC 6750 section 3.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from agent_service.api.schemas import Problem, ProblemField, TokenUsage
 from agent_service.core.errors import (
+    ForbiddenError,
     InvalidRequestError,
     MalformedRequestError,
     MethodNotAllowedError,
@@ -39,6 +41,7 @@ STATUSES: dict[str, int] = {
     "upstream_rate_limited": 503,
     "upstream_error": 502,
     "memory_unavailable": 503,
+    "identity_unavailable": 503,
     "timeout": 504,
     "cancelled": 499,
     "misconfigured": 500,
@@ -88,8 +91,18 @@ def headers_of(error: ServiceError) -> dict[str, str]:
     headers: dict[str, str] = {}
     if error.retry_after_seconds is not None or error.code in RETRY_AFTER_CODES:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds or 0)))
-    if isinstance(error, UnauthorizedError):
-        headers["WWW-Authenticate"] = "Bearer"
+    if (challenge := _challenge(error)) is not None:
+        headers["WWW-Authenticate"] = challenge
     if isinstance(error, MethodNotAllowedError):
         headers["Allow"] = ", ".join(error.allowed)
     return headers
+
+
+def _challenge(error: ServiceError) -> str | None:
+    """How to come with a key; of one that was presented, what is wrong with it."""
+    realm = 'Bearer realm="agent-service"'
+    if isinstance(error, UnauthorizedError):
+        return f'{realm}, error="invalid_token"' if error.presented else realm
+    if isinstance(error, ForbiddenError) and error.scope is not None:
+        return f'{realm}, error="insufficient_scope", scope="{error.scope}"'
+    return None

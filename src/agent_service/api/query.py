@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope
 
+    from agent_service.api.access.admission import Admission
     from agent_service.api.departures import Departures
     from agent_service.core.messages import Answer
     from agent_service.runtime.base import Answering
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_REPLAYED = ((b"idempotency-replayed", b"true"),)
+REPLAYED = ((b"idempotency-replayed", b"true"),)
+"""The header of an answer that was given before, to the same idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,9 @@ class ApiOptions:
 class Queries:
     """The endpoint that answers questions."""
 
-    def __init__(self, *, answering: Answering, options: ApiOptions) -> None:
+    def __init__(self, *, answering: Answering, admission: Admission, options: ApiOptions) -> None:
         self._answering = answering
+        self._admission = admission
         self._options = options
         self._limits = {"max_question_chars": options.max_question_chars}
         self._turnstile = Turnstile()
@@ -75,13 +78,13 @@ class Queries:
         """Answer the question in the body; ends without an answer when the client leaves."""
         query = await self.read(request)
         answer = await while_connected(self._answering.answer(query), request.receive, request.scope)
-        return JsonAnswer(_encoded(answer), headers=_REPLAYED if answer.replayed else ())
+        return JsonAnswer(_encoded(answer), headers=REPLAYED if answer.replayed else ())
 
     async def read(self, request: Request) -> Query:
         """The query in a request, once it is this request's turn.
 
         Raises:
-            ServiceError: the request is not valid.
+            ServiceError: the request is not valid, or its caller may not ask it.
         """
         await self._turnstile.enter()
         timeout_seconds, expected_seq = read_timeout_seconds(request), read_expected_seq(request)
@@ -89,6 +92,7 @@ class Queries:
         asked = await read_valid_json(
             QueryRequest, request, max_bytes=self._options.max_body_bytes, context=self._limits
         )
+        await self._admission.admit(asked.user_id)
         if timeout_seconds is not None:
             timeout_seconds = min(timeout_seconds, self._options.request_timeout_seconds)
         return Query(

@@ -154,6 +154,11 @@ class HistoryTurn(BaseModel):
     at: Annotated[datetime, Field(description="When it was answered (RFC 3339, UTC).")]
     turn_id: str
     model: str
+    program: Annotated[str, Field(description="Which program answered; empty for what a client told.")]
+    inputs: Annotated[
+        dict[str, Any] | None, Field(description="By name, when the program takes no plain question.")
+    ]
+    outputs: Annotated[dict[str, Any] | None, Field(description="The same of its outputs.")]
     forked_from: Annotated[
         int | None,
         Field(description="The last seq it was answered on sight of, when turns came between; else null."),
@@ -174,6 +179,9 @@ class HistoryPage(BaseModel):
                 "at": "2026-01-31T12:00:00Z",
                 "turn_id": "6f1c1c5e-0f43-4b43-9d0a-3d0f5c1e2b7a",
                 "model": "openai/gpt-4o-mini",
+                "program": "default",
+                "inputs": None,
+                "outputs": None,
                 "forked_from": None,
             }
         ],

@@ -1,71 +1,155 @@
-"""The composition root's part for programs: the module that is served, its models and tools at the seams."""
+"""The composition root's part for programs: the modules that are served, models and tools at the seams."""
 
 from __future__ import annotations
 
 import logging
 import random
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import dspy
 
+from agent_service.bootstrap.mcp import mcp_servers
 from agent_service.config import options as options_of
 from agent_service.core.adaptive_limit import AdaptiveLimit
 from agent_service.core.breaker import Breaker, BreakerState
 from agent_service.core.observer import BreakerMoved, Observer
 from agent_service.core.retry import RetryOptions, RetryPolicy
-from agent_service.programs.default_agent import NAME as DEFAULT_PROGRAM
+from agent_service.programs.builtin_tools import BUILTIN_TOOLS
 from agent_service.programs.default_agent import WARM_UP, default_agent
 from agent_service.programs.dspy_program import DspyProgram
 from agent_service.programs.fast import accelerate
-from agent_service.programs.fields import fields_of, spec_of
+from agent_service.programs.fields import fields_of
 from agent_service.programs.lm.seam import LMSeam, Transport
 from agent_service.programs.lm.upstreams import Upstreams
-from agent_service.programs.loader import load_module, load_tool
+from agent_service.programs.loader import LoadError, load_module, load_tool
 from agent_service.programs.seams import SeamTaker
+from agent_service.programs.shared_parts import SharedParts
+from agent_service.programs.specs import spec_of
+from agent_service.programs.state import load_state
 from agent_service.programs.threads import LoopBridge, WorkThreads
 from agent_service.programs.tools import ToolSeam
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from agent_service.config import Settings
     from agent_service.core.clock import Clock
+    from agent_service.programs.base import NamedProgram, ProgramOptions
 
 _log = logging.getLogger(__name__)
 
 
-def build_program(settings: Settings, *, clock: Clock, observer: Observer) -> DspyProgram:
-    """The module that the settings name, its LMs and tools at the seams."""
+def build_programs(
+    settings: Settings,
+    *,
+    clock: Clock,
+    observer: Observer,
+    own: dspy.Module | None = None,
+    make_upstreams: Callable[..., Upstreams] = Upstreams,
+) -> tuple[DspyProgram, ...]:
+    """The programs that the settings name, the default first; their LMs and tools at the seams.
+
+    Args:
+        settings: what is served.
+        clock: where time comes from.
+        observer: told of all that happens.
+        own: served where the settings name no program, instead of the built-in agent.
+        make_upstreams: how the language models are reached; takes what ``Upstreams`` takes.
+
+    Raises:
+        LoadError: when one cannot be served.
+    """
     options, bridge = options_of.program_options(settings), LoopBridge()
-    threads = WorkThreads("program", size=options.threads)
     tool_threads = WorkThreads("tool", size=options.threads)
-    upstreams = _upstreams(settings, bridge, clock=clock, observer=observer)
-    tools = ToolSeam(threads=tool_threads, bridge=bridge, timeout_seconds=options.tool_timeout_seconds)
-    if options.program is None:
-        module = default_agent([load_tool(path) for path in options.tools], max_steps=options.max_steps)
-    else:
-        module = load_module(options.program)
-    taker = SeamTaker(upstreams=upstreams, tools=tools)
-    taker.take(module)
-    acceleration = accelerate(module) if settings.agent_fast_path == "on" else None
-    _log.info("fast path: %s", acceleration or "off")
-    lm = upstreams.configured(dspy.settings.lm)
-    fields = fields_of(module)
-    name = (
-        DEFAULT_PROGRAM if options.program is None else options.program.partition(":")[2].rpartition(".")[2]
+    parts = SharedParts(
+        upstreams=_upstreams(settings, bridge, make_upstreams, clock=clock, observer=observer),
+        threads=WorkThreads("program", size=options.threads),
+        tool_threads=tool_threads,
+        bridge=bridge,
+        mcp=(mcp := mcp_servers(settings, clock=clock)),
     )
+    offered = mcp.tools if mcp else ()
+    tools = ToolSeam(threads=tool_threads, bridge=bridge, timeout_seconds=options.tool_timeout_seconds)
+    modules: dict[str, dspy.Module] = {}
+    for named in options.programs:
+        with _naming(named, options):
+            modules[named.name] = _module(named, options, modules, offered, own)
+    lm = parts.upstreams.configured(dspy.settings.lm)
+    return tuple(
+        _program(named, modules[named.name], lm=lm, parts=parts, tools=tools, settings=settings)
+        for named in options.programs
+    )
+
+
+def _module(
+    named: NamedProgram,
+    options: ProgramOptions,
+    others: Mapping[str, dspy.Module],
+    offered: Sequence[dspy.Tool],
+    instead: dspy.Module | None,
+) -> dspy.Module:
+    own = [load_tool(path) for path in options.tools]
+    if named.path is None:
+        return instead or default_agent([*(own or BUILTIN_TOOLS), *offered], max_steps=options.max_steps)
+    module = load_module(named.path, tools=[*own, *offered])
+    twin = next((name for name, other in others.items() if other is module), None)
+    if twin is not None:
+        raise LoadError(f"{named.path} is served as {twin} already; name a function that makes another one")
+    return module
+
+
+def _program(
+    named: NamedProgram,
+    module: dspy.Module,
+    *,
+    lm: dspy.LM,
+    parts: SharedParts,
+    tools: ToolSeam,
+    settings: Settings,
+) -> DspyProgram:
+    options = options_of.program_options(settings)
+    taker = SeamTaker(upstreams=parts.upstreams, tools=tools)
+    with _naming(named, options):
+        version = None if named.state is None else load_state(module, named.state)
+        taker.take(module)
+        fields = fields_of(module)
+        spec = spec_of(named.name, lm.model, fields, taker.tool_names, version)
+    acceleration = accelerate(module) if settings.agent_fast_path == "on" else None
+    _log.info("fast path of %s: %s", named.name, acceleration or "off")
+    if not spec.is_plain:
+        _log.info("%s takes no plain question: it is asked at /api/v1/programs/%s/query", *[named.name] * 2)
+    is_our_own = named.path is None and not options.tools and settings.agent_mcp_servers is None
     return DspyProgram(
         module,
         lm=lm,
-        spec=spec_of(name, lm.model, fields, taker.tool_names),
+        spec=spec,
         fields=fields,
-        upstreams=upstreams,
-        threads=(threads, tool_threads),
-        bridge=bridge,
+        parts=parts,
         acceleration=acceleration,
-        warm_up=None if acceleration or options.program or options.tools else WARM_UP,
+        warm_up=WARM_UP if is_our_own and not acceleration else None,
     )
 
 
-def _upstreams(settings: Settings, bridge: LoopBridge, *, clock: Clock, observer: Observer) -> Upstreams:
+@contextmanager
+def _naming(named: NamedProgram, options: ProgramOptions) -> Iterator[None]:
+    """Within, a refusal says which of several programs it is about."""
+    try:
+        yield
+    except LoadError as error:
+        if len(options.programs) == 1:
+            raise
+        raise LoadError(f"{named.name}: {error}") from error
+
+
+def _upstreams(
+    settings: Settings,
+    bridge: LoopBridge,
+    make_upstreams: Callable[..., Upstreams],
+    *,
+    clock: Clock,
+    observer: Observer,
+) -> Upstreams:
     options, chance = options_of.lm_options(settings), random.Random()
 
     def make_seam(model: str, transport: Transport) -> LMSeam:
@@ -84,4 +168,4 @@ def _upstreams(settings: Settings, bridge: LoopBridge, *, clock: Clock, observer
             observer=observer,
         )
 
-    return Upstreams(make_seam=make_seam, options=options, bridge=bridge)
+    return make_upstreams(make_seam=make_seam, options=options, bridge=bridge)

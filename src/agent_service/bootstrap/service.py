@@ -10,16 +10,21 @@ from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
 
 from agent_service import __version__
+from agent_service.access.base import NO_LIMITS
 from agent_service.api.app import ApiOptions, create_app
-from agent_service.bootstrap.program import build_program
+from agent_service.bootstrap.access import build_access
+from agent_service.bootstrap.limits import build_limits, counting
+from agent_service.bootstrap.program import build_programs
 from agent_service.bootstrap.store import build_store
 from agent_service.bootstrap.streams import Streams, streams
+from agent_service.bootstrap.tracing import Traces, build_tracing, import_tracing
 from agent_service.config import options as options_of
 from agent_service.core.clock import Clock, SystemClock
 from agent_service.core.observer import Observer, Observers
 from agent_service.core.pool import Pool
 from agent_service.core.siblings import ALONE, Siblings
 from agent_service.programs.lm.offline import OFFLINE_MODEL
+from agent_service.programs.served import ServedPrograms
 from agent_service.runtime.conversations import Conversations
 from agent_service.runtime.idempotency import IdempotentAnswering
 from agent_service.runtime.lifecycle import Lifecycle
@@ -40,9 +45,9 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from agent_service.access.limits.limiter import Limiter
     from agent_service.config import Settings
     from agent_service.memory.base import ConversationStore
-    from agent_service.programs.base import Program
     from agent_service.runtime.streams.queries import FollowedQueries
 
 _log = logging.getLogger(__name__)
@@ -58,6 +63,10 @@ class Service:
     def __repr__(self) -> str:
         return f"<Service {self._lifecycle!r}>"
 
+    def withdraw(self) -> None:
+        """Not ready any more, but answer queries as before."""
+        self._lifecycle.withdraw()
+
     def begin_drain(self) -> None:
         """Not ready any more; new queries are refused, those in flight go on."""
         self._lifecycle.begin_drain()
@@ -72,6 +81,8 @@ def prepare(settings: Settings) -> None:
     _start_logging(settings, with_pid=True)
     if settings.redis_url is not None:
         from agent_service.memory import redis  # noqa: F401, PLC0415 - for the import's sake
+    if settings.is_traced:
+        import_tracing()
 
 
 def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
@@ -83,30 +94,27 @@ def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
 
     Raises:
         LoadError: when the program or a tool cannot be served.
+        UnreadableError: when a file of keys cannot be read, or is wrong.
     """
     # DSPy and LiteLLM otherwise fetch their catalogues of models from the internet.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
     logs = _start_logging(settings, with_pid=siblings.are_there)
     clock, observers = SystemClock(), Observers(QueryLog())
-    program = build_program(settings, clock=clock, observer=observers)
+    traces = build_tracing(settings, clock=clock, observers=observers)
+    access = build_access(settings, clock=clock, observer=observers)
+    limits = build_limits(settings, clock=clock, observers=observers, siblings=siblings)
+    programs = ServedPrograms(build_programs(settings, clock=clock, observer=observers))
     store = build_store(settings, clock=clock, observer=observers)
     pool = Pool(options_of.pool_options(settings), clock=clock)
-    runner = _runner(settings, program, store, pool, clock=clock, observer=observers)
-    background = [watch(clock=clock, observer=observers).run for watch in (LoopLagMeter, LoopWatchdog)]
-    lifecycle = Lifecycle(store=store, program=program, runner=runner, clock=clock, background=background)
-    vitals = ServiceVitals(
-        version=__version__,
-        program=program,
-        store=store,
-        pool=pool,
-        runner=runner,
-        lifecycle=lifecycle,
-        clock=clock,
-    )
-    observers.add(metrics := _metrics(program, pool, runner, vitals))
+    runner = _runner(settings, programs, store, pool, clock=clock, observer=observers, traces=traces)
+    watches = [watch(clock=clock, observer=observers).run for watch in (LoopLagMeter, LoopWatchdog)]
+    background = [*watches, *access.background]
+    lifecycle = Lifecycle(store=store, programs=programs, runner=runner, clock=clock, background=background)
+    vitals = _vitals(programs, store, pool, runner, lifecycle=lifecycle, clock=clock)
+    observers.add(metrics := _metrics(programs, pool, runner, vitals))
     shared_metrics = SharedMetrics(metrics, siblings=siblings, clock=clock)
     background.append(shared_metrics.run)
-    answering = _answering(settings, runner, store)
+    answering = _answering(settings, runner, store, programs)
     streaming = streams(settings, clock=clock, observer=observers)
     following = streaming.following(answering)
     conversations = Conversations(store=store, runner=runner, clock=clock, streams=streaming.keeper)
@@ -120,9 +128,12 @@ def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
         observer=observers,
         clock=clock,
         options=_api_options(settings),
-        lifespan=_lifespan(lifecycle, program, logs, streaming, following),
+        programs=programs.specs,
+        identifying=access.identifying,
+        limits=limits or NO_LIMITS,
+        lifespan=_lifespan(lifecycle, programs, logs, streaming, following, limits=limits, traces=traces),
     )
-    return Service(app=app, lifecycle=lifecycle)
+    return Service(app=traces.app(app), lifecycle=lifecycle)
 
 
 def _start_logging(settings: Settings, *, with_pid: bool) -> LogOptions:
@@ -133,27 +144,34 @@ def _start_logging(settings: Settings, *, with_pid: bool) -> LogOptions:
 
 def _runner(
     settings: Settings,
-    program: Program,
+    programs: ServedPrograms,
     store: ConversationStore,
     pool: Pool,
     *,
     clock: Clock,
     observer: Observer,
+    traces: Traces,
 ) -> Runner:
     return Runner(
-        program=program,
+        programs=programs,
         store=store,
         turns=TurnKeeper(store=store, clock=clock, options=options_of.turn_options(settings)),
         pool=pool,
         clock=clock,
         observer=observer,
         options=options_of.runner_options(settings),
+        trace=traces.begin,
     )
 
 
-def _answering(settings: Settings, runner: Runner, store: ConversationStore) -> IdempotentAnswering:
+def _answering(
+    settings: Settings, runner: Runner, store: ConversationStore, programs: ServedPrograms
+) -> IdempotentAnswering:
     return IdempotentAnswering(
-        answering=runner, store=store, options=options_of.idempotency_options(settings)
+        answering=runner,
+        store=store,
+        programs=programs,
+        options=options_of.idempotency_options(settings),
     )
 
 
@@ -164,18 +182,38 @@ def _api_options(settings: Settings) -> ApiOptions:
     )
 
 
-def _metrics(program: Program, pool: Pool, runner: Runner, vitals: ServiceVitals) -> Metrics:
+def _vitals(
+    programs: ServedPrograms,
+    store: ConversationStore,
+    pool: Pool,
+    runner: Runner,
+    *,
+    lifecycle: Lifecycle,
+    clock: Clock,
+) -> ServiceVitals:
+    return ServiceVitals(
+        version=__version__,
+        programs=programs,
+        store=store,
+        pool=pool,
+        runner=runner,
+        lifecycle=lifecycle,
+        clock=clock,
+    )
+
+
+def _metrics(programs: ServedPrograms, pool: Pool, runner: Runner, vitals: ServiceVitals) -> Metrics:
     return Metrics(
         pool_size=lambda: pool.stats.size,
         pool_in_use=lambda: pool.stats.in_use,
         pool_waiting=lambda: pool.stats.waiting,
         pool_abandoned=lambda: runner.abandoned,
         breaker_state=vitals.breaker_state,
-        upstreams=program.load,
+        upstreams=programs.load,
         version=__version__,
         dspy_version=version_of("dspy"),
-        models=[upstream.name for upstream in program.upstreams()],
-        tools=program.spec.tools,
+        models=[upstream.name for upstream in programs.upstreams()],
+        tools=sorted({tool for spec in programs.specs for tool in spec.tools}),
     )
 
 
@@ -191,18 +229,21 @@ def _spare_the_collector() -> None:
 
 def _lifespan(
     lifecycle: Lifecycle,
-    program: Program,
+    programs: ServedPrograms,
     logs: LogOptions,
     streaming: Streams,
     following: FollowedQueries,
+    *,
+    limits: Limiter | None,
+    traces: Traces,
 ) -> Any:
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        async with streaming.closing(following), lifecycle.running():
+        async with traces.running(), counting(limits), streaming.closing(following), lifecycle.running():
             await streaming.log.start()
             _spare_the_collector()
             configure_logging(logs)  # again: LiteLLM, when a model needs it, adds handlers that print prompts
-            if program.spec.model == OFFLINE_MODEL:
+            if programs.default.spec.model == OFFLINE_MODEL:
                 _log.warning(
                     "no language model is configured: the offline demo engine answers. "
                     "Set OPENAI_API_KEY, or AGENT_MODEL and its provider's key, to use a real one."

@@ -68,12 +68,26 @@ class AnswerDisplay:
         click.secho(text, dim=True)
 
     def _end(self, answer: dict[str, Any]) -> None:
-        text = answer["answer"]
+        text = text_of(answer)
         if not text.startswith(self._text):
             self.break_off()
         click.echo(text[len(self._text) :])
         if self._watched:
             click.secho(_figures(answer), dim=True)
+
+
+def text_of(answer: dict[str, Any]) -> str:
+    """The answer; of a program that was asked by name its only text, or each output on a line of its own."""
+    if "outputs" not in answer:
+        return str(answer["answer"])
+    outputs: dict[str, Any] = answer["outputs"]
+    told = [value for name, value in outputs.items() if name != "reasoning"]
+    if len(told) == 1 and isinstance(told[0], str):
+        return told[0]
+    return "\n".join(
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in outputs.items()
+    )
 
 
 def _figures(answer: dict[str, Any]) -> str:

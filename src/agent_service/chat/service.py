@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -11,11 +11,15 @@ from urllib.parse import quote
 import httpx
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 60.0
 """Longer than the heartbeats of a stream are apart."""
+
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+"""OpenSSL's name for it, in the words of all libraries around it."""
 
 
 class ChatError(Exception):
@@ -42,6 +46,8 @@ class ChatService:
         user_id: who asks.
         session_id: which of the user's conversations.
         key: the API key, where the service wants one.
+        trust: who may vouch for a service behind https.
+        program: which program is asked, by name; None for the default.
         transport: replaces the network, for tests.
     """
 
@@ -52,13 +58,18 @@ class ChatService:
         user_id: str,
         session_id: str,
         key: str | None = None,
+        trust: ssl.SSLContext | None = None,
+        program: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.session_id = session_id
         self._user_id = user_id
+        self._program = program
+        self._described: dict[str, Any] | None = None
         self._client = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
+            verify=trust or True,
             timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
             transport=transport,
         )
@@ -66,13 +77,17 @@ class ChatService:
     def __repr__(self) -> str:
         return f"<ChatService {self._client.base_url} {self._user_id}/{self.session_id}>"
 
-    def info(self) -> dict[str, Any]:
-        """What runs there.
+    def greeting(self) -> str:
+        """Which program is asked there, and on which model.
 
         Raises:
-            ChatError: the service refuses, or does not answer.
+            ChatError: the service refuses, does not answer, or has no such program.
         """
-        return self._json("GET", "/api/v1/info")
+        if self._program is None:
+            info = self._json("GET", "/api/v1/info")
+            return f"{info['program']} on {info['model']}"
+        program = self._described_program(self._program)
+        return f"{program['name']} on {program['model']}, takes {', '.join(program['inputs']['properties'])}"
 
     def history(self) -> list[dict[str, Any]]:
         """The newest turns of the conversation, oldest first.
@@ -99,9 +114,14 @@ class ChatService:
         Raises:
             ChatError: the service refuses, fails, or does not answer.
         """
-        body = {"user_id": self._user_id, "session_id": self.session_id, "question": question}
+        asked: dict[str, Any] = {"question": question}
+        path = "/api/v1/query/stream"
+        if self._program is not None:
+            asked = {"inputs": inputs_of(self._described_program(self._program), question)}
+            path = f"/api/v1/programs/{quote(self._program, safe='')}/query/stream"
+        body = {"user_id": self._user_id, "session_id": self.session_id, **asked}
         ended = False
-        with _reachable(), self._client.stream("POST", "/api/v1/query/stream", json=body) as response:
+        with _reachable(), self._client.stream("POST", path, json=body) as response:
             if not response.is_success:
                 response.read()
                 raise _refusal(response)
@@ -116,6 +136,11 @@ class ChatService:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _described_program(self, name: str) -> dict[str, Any]:
+        if self._described is None:
+            self._described = self._json("GET", f"/api/v1/programs/{quote(name, safe='')}")
+        return self._described
 
     def _path(self, what: str) -> str:
         return f"/api/v1/users/{quote(self._user_id, safe='')}/{what}"
@@ -132,11 +157,32 @@ class ChatService:
         return document
 
 
+def inputs_of(program: dict[str, Any], line: str) -> dict[str, Any]:
+    """What somebody typed, as the program's inputs: its only text, or a JSON object of all.
+
+    Raises:
+        ChatError: it is neither.
+    """
+    properties, needed = program["inputs"]["properties"], program["inputs"].get("required", [])
+    name = "question" if "question" in properties else needed[0] if len(needed) == 1 else None
+    if program["is_plain"] and name is not None:
+        return {name: line}
+    with suppress(ValueError):
+        found = json.loads(line)
+        if isinstance(found, dict):
+            return found
+    if name is not None and set(needed) <= {name} and properties[name].get("type") == "string":
+        return {name: line}
+    raise ChatError(f"Type the inputs as a JSON object: {', '.join(properties)}.", code="invalid_request")
+
+
 @contextmanager
 def _reachable() -> Iterator[None]:
     try:
         yield
     except httpx.ConnectError as error:
+        if _UNTRUSTED in str(error):
+            raise ChatError("The certificate of the service is not trusted; see --ca-file.") from error
         raise ChatError("The service cannot be reached.") from error
     except httpx.TimeoutException as error:
         raise ChatError("The service does not answer.") from error

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from agent_service.cli.trust import ca_file_option, trust_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -52,6 +54,7 @@ def _numbers(kind: type[int | float]) -> Callable[[click.Context, click.Paramete
 @click.command(epilog="Exit status: 0 measured, 1 could not measure, 2 wrong usage, 130 stopped by Ctrl-C.")
 @click.option("--url", metavar="URL", help="Measure a service that runs already, instead of starting one.")
 @click.option("--key", metavar="KEY", envvar="AGENT_SERVICE_KEY", show_envvar=True, help="Its API key.")
+@ca_file_option
 @click.option("--model", metavar="MODEL", help="A real language model, instead of the simulated one.")
 @click.option("--program", metavar="MODULE:ATTRIBUTE", help="What is served; instead of AGENT_PROGRAM.")
 @click.option(
@@ -187,6 +190,7 @@ def _stage_options(**given: Any) -> StageOptions:
         **{name: given[name] for name in same},
         simulators=given["simulators"] or min(4, max(1, (os.cpu_count() or 1) - 2)),
         latency_seconds=given["latency"] / 1000,
+        trust=trust_of(given["ca_file"]),
     )
 
 

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from agent_service.cli.trust import ca_file_option, trust_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from agent_service.chat.service import ChatService
 
@@ -22,6 +25,8 @@ _INTERRUPTED = 130
 @click.argument("question", required=False)
 @click.option("--url", metavar="URL", help="A service that runs already; else one is started meanwhile.")
 @click.option("--key", metavar="KEY", envvar="AGENT_SERVICE_KEY", show_envvar=True, help="Its API key.")
+@ca_file_option
+@click.option("--program", metavar="NAME", help="Which of the service's programs.  [default: its first]")
 @click.option("--user", metavar="NAME", help="Who asks.  [default: your login name]")
 @click.option("--session", default="default", show_default=True, metavar="ID", help="Which conversation.")
 @click.option("--quiet", is_flag=True, help="Answers only, without steps and figures.")
@@ -33,6 +38,8 @@ def chat(
     *,
     url: str | None,
     key: str | None,
+    ca_file: Path | None,
+    program: str | None,
     user: str | None,
     session: str,
     quiet: bool,
@@ -40,7 +47,8 @@ def chat(
     """Talk to the agent, or ask it one QUESTION.
 
     Shows its steps as they happen and the answer as it is written. Ctrl-C stops an answer, /help lists
-    commands. Questions may also come from a pipe, one on each line.
+    commands. Questions may also come from a pipe, one on each line. A program that takes more than a question
+    gets its inputs as a JSON object.
     """
     from agent_service.chat.conversation import Conversation, typed_lines
     from agent_service.chat.service import ChatError, ChatService
@@ -48,7 +56,10 @@ def chat(
     typed = question is None and sys.stdin.isatty()
     try:
         with _service_at(url) as at:
-            service = ChatService(at, user_id=user or getpass.getuser(), session_id=session, key=key)
+            name = user or getpass.getuser()
+            service = ChatService(
+                at, user_id=name, session_id=session, key=key, program=program, trust=trust_of(ca_file)
+            )
             conversation = Conversation(service, watched=sys.stdout.isatty() and not quiet)
             if question is not None:
                 conversation.ask(question)
@@ -64,8 +75,7 @@ def chat(
 
 
 def _greet(service: ChatService) -> None:
-    info = service.info()
-    click.secho(f"{info['program']} on {info['model']}; /help lists commands", dim=True)
+    click.secho(f"{service.greeting()}; /help lists commands", dim=True)
 
 
 @contextmanager

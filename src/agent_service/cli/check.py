@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from agent_service.programs.base import ProgramSpec
     from agent_service.programs.fast import Acceleration
@@ -36,26 +37,69 @@ def check(context: click.Context) -> None:
         click.echo(error, err=True)
         context.exit(_USAGE_ERROR)
     load_dotenv(_DOTENV, interpolate=False, encoding="utf-8-sig")
-    from agent_service.bootstrap.program import build_program
+    from agent_service.bootstrap.program import build_programs
     from agent_service.core.clock import SystemClock
     from agent_service.core.observer import Observers
     from agent_service.programs.loader import LoadError
 
     try:
-        program = build_program(settings, clock=SystemClock(), observer=Observers())
+        programs = build_programs(settings, clock=SystemClock(), observer=Observers())
     except LoadError as error:
         raise click.ClickException(str(error)) from error
-    for name, value in _described(program.spec, program.acceleration):
-        click.echo(f"{click.style(name.ljust(_WIDTH), bold=True)}{value}")
+    for number, program in enumerate(programs):
+        if number:
+            click.echo()
+        for name, value in _described(program.spec, program.acceleration, program.left_out):
+            click.echo(f"{click.style(name.ljust(_WIDTH), bold=True)}{value}")
 
 
-def _described(spec: ProgramSpec, acceleration: Acceleration | None) -> Iterator[tuple[str, str]]:
+def _described(
+    spec: ProgramSpec, acceleration: Acceleration | None, left_out: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     yield "program", spec.name
     yield "model", spec.model
-    yield "inputs", ", ".join(spec.inputs)
-    yield "outputs", ", ".join(spec.outputs)
-    yield "question", f"goes to {spec.question_input}, the answer is {spec.answer_output}"
+    if spec.version is not None:
+        yield "version", f"{spec.version}, of its saved state"
+    yield "inputs", _fields(spec.interface.input_schema)
+    yield "outputs", _fields(spec.interface.output_schema)
+    for name, reason in left_out.items():
+        yield "not served", f"{name} {reason}"
+    yield "question", _question(spec)
     yield "tools", ", ".join(spec.tools) or "none"
+    yield from _accelerated(acceleration)
+
+
+def _fields(schema: Mapping[str, Any]) -> str:
+    """Names and types, those that may be missing with a question mark."""
+    needed = schema.get("required", ())
+    return ", ".join(
+        f"{name}{'' if name in needed else '?'}: {_type(field)}"
+        for name, field in schema["properties"].items()
+    )
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(json.dumps(value, ensure_ascii=False) for value in schema["enum"])
+    if "const" in schema:
+        return json.dumps(schema["const"], ensure_ascii=False)
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " | ".join(map(_type, schema["anyOf"]))
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    return str(schema.get("format") or schema.get("type", "anything"))
+
+
+def _question(spec: ProgramSpec) -> str:
+    if spec.is_plain:
+        return f"goes to {spec.question_input}, the answer is {spec.answer_output}"
+    reason = "it has no one answer" if spec.answer_output is None else "it takes more than that"
+    return f"none, as {reason}: it is asked at /api/v1/programs/{spec.name}/query only"
+
+
+def _accelerated(acceleration: Acceleration | None) -> Iterator[tuple[str, str]]:
     if acceleration is None:
         yield "accelerated", "nothing: AGENT_FAST_PATH is off"
         return

@@ -14,6 +14,7 @@ _SHELLS = ("bash", "fish", "zsh")
 def completion(context: click.Context, shell: str) -> None:
     """Print the script that completes commands and options in SHELL."""
     kind = get_completion_class(shell)
-    assert kind is not None, "click has all of these shells"  # noqa: S101 - tells the type checker
+    if kind is None:
+        raise click.BadParameter(f"{shell} is not completed", param_hint="SHELL")
     root = context.find_root()
     click.echo(kind(root.command, {}, "agent-service", "_AGENT_SERVICE_COMPLETE").source())

@@ -12,6 +12,7 @@ from agent_service.cli.bench import bench
 from agent_service.cli.chat import chat
 from agent_service.cli.check import check
 from agent_service.cli.completion import completion
+from agent_service.cli.keys import keys
 from agent_service.cli.new import new
 from agent_service.cli.serve import serve
 from agent_service.cli.simulate_lm import simulate_lm
@@ -26,6 +27,7 @@ def main() -> None:
 main.add_command(bench)
 main.add_command(chat)
 main.add_command(check)
+main.add_command(keys)
 main.add_command(completion)
 main.add_command(new)
 main.add_command(serve)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent_service.access.limits.options import RateLimitOptions
+from agent_service.access.limits.rate import parse_rates
+from agent_service.config.program_names import named_programs
 from agent_service.core.adaptive_limit import LimitOptions
 from agent_service.core.breaker import BreakerOptions
 from agent_service.core.pool import PoolOptions
@@ -17,6 +20,7 @@ from agent_service.runtime.runner import RunnerOptions
 from agent_service.runtime.turns import TurnOptions
 
 if TYPE_CHECKING:
+    from agent_service.access.tokens import TokenOptions
     from agent_service.config.settings import Settings
 
 _REMEMBERED_SECONDS = 24 * 3600.0
@@ -83,7 +87,7 @@ def lm_options(settings: Settings) -> LMOptions:
 def program_options(settings: Settings) -> ProgramOptions:
     """What is served; each query in flight may need a thread."""
     return ProgramOptions(
-        program=settings.agent_program,
+        programs=named_programs(settings.agent_program, settings.agent_program_state),
         tools=settings.agent_tools,
         max_steps=settings.agent_max_steps,
         tool_timeout_seconds=settings.agent_tool_timeout_secs,
@@ -141,3 +145,26 @@ def event_log_options(settings: Settings) -> EventLogOptions:
 def longest_run_seconds(settings: Settings) -> float:
     """From a query's begin to the end of all it does."""
     return settings.agent_request_timeout_secs + _STORING_SECONDS
+
+
+def token_options(settings: Settings) -> TokenOptions | None:
+    """Which tokens of an identity provider are accepted; None when there is none."""
+    if not (settings.jwt_jwks_url or settings.jwt_jwks_file):
+        return None
+    from agent_service.access.tokens import TokenOptions  # noqa: PLC0415 - takes long to import
+
+    return TokenOptions(
+        issuer=settings.jwt_issuer or "",
+        audience=settings.jwt_audience or "",
+        algorithms=settings.jwt_algorithms,
+        user_claim=settings.jwt_user_claim,
+        scope_claim=settings.jwt_scope_claim,
+    )
+
+
+def rate_limit_options(settings: Settings) -> RateLimitOptions:
+    """How much callers may ask for who have no limits of their own."""
+    own, per_user = (
+        parse_rates(text) if text else () for text in (settings.rate_limit, settings.rate_limit_per_user)
+    )
+    return RateLimitOptions(own, per_user, settings.tokens_per_day)

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, ValidationError
 
+from agent_service.config.groups.access import AccessSettings, access_contradictions
 from agent_service.config.groups.conversations import ConversationSettings
 from agent_service.config.groups.logs import LogSettings
 from agent_service.config.groups.model import OFFLINE_MODEL, ModelSettings
 from agent_service.config.groups.program import ProgramSettings
 from agent_service.config.groups.queries import QuerySettings
 from agent_service.config.groups.server import ServerSettings
+from agent_service.config.groups.tracing import TracingSettings, tracing_problems
+from agent_service.config.program_names import state_contradictions
 from agent_service.config.sources import SettingProblem, SettingsError, variables, wrong
 from agent_service.config.values import log_levels
 
@@ -26,9 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic.fields import FieldInfo
-
-NOT_SUPPORTED = ("AGENT_PROGRAM_STATE", "API_KEYS_FILE", "RATE_LIMIT")
-"""To ignore one of these would be a wrong promise, so the start refuses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,14 @@ class SettingRow:
 
 
 class Settings(
-    LogSettings, ConversationSettings, ModelSettings, QuerySettings, ProgramSettings, ServerSettings
+    TracingSettings,
+    LogSettings,
+    ConversationSettings,
+    ModelSettings,
+    QuerySettings,
+    ProgramSettings,
+    AccessSettings,
+    ServerSettings,
 ):
     """What an operator can set. A field's variable is its name in capitals."""
 
@@ -56,18 +63,12 @@ class Settings(
             SettingsError: with every wrong variable.
         """
         allowed = {row.name: row.allowed for row in cls.table()}
-        values = variables(environ, dotenv_path, (*allowed, *NOT_SUPPORTED))
-        problems = [
-            wrong(name, values.pop(name), "is not supported by this version")
-            for name in NOT_SUPPORTED
-            if name in values
-        ]
+        values = variables(environ, dotenv_path, tuple(allowed))
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
-            problems += _wrong_values(error, values, allowed)
-            raise SettingsError(tuple(problems)) from None
-        problems += _contradictions(settings)
+            raise SettingsError(tuple(_wrong_values(error, values, allowed))) from None
+        problems = _contradictions(settings)
         if problems:
             raise SettingsError(tuple(problems))
         return settings
@@ -113,4 +114,17 @@ def _contradictions(settings: Settings) -> list[SettingProblem]:
     if settings.redis_wait_replicas and on_cluster:
         wanted = str(settings.redis_wait_replicas)
         found.append(wrong("REDIS_WAIT_REPLICAS", wanted, "must be 0 with a cluster"))
-    return found
+    found += state_contradictions(settings.agent_program, settings.agent_program_state)
+    found += _half_tls(settings) + access_contradictions(settings)
+    return found + tracing_problems(settings)
+
+
+def _half_tls(settings: Settings) -> list[SettingProblem]:
+    """HTTPS needs a certificate and its key; with one of them alone HTTP would be served instead."""
+    about_tls = {
+        name.upper(): getattr(settings, name) for name in type(settings).model_fields if "_tls_" in name
+    }
+    given = [name for name, value in about_tls.items() if value is not None]
+    needed = ("SERVER_TLS_CERT_FILE", "SERVER_TLS_KEY_FILE")
+    missing = [name for name in needed if given and name not in given]
+    return [wrong(name, "", f"must be set when {given[0]} is") for name in missing]

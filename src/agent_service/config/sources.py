@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-_SECRETS = ("AGENT_API_KEY", "OPENAI_API_KEY", "REDIS_URL")
+_SECRETS = ("AGENT_API_KEY", "OPENAI_API_KEY", "REDIS_URL", "SERVER_TLS_KEY_PASSWORD")
 _MAX_SHOWN_CHARS = 80
 
 

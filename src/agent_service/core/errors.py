@@ -75,19 +75,27 @@ class MalformedRequestError(InvalidRequestError):
 
 
 class UnauthorizedError(ServiceError):
-    """No key, or one we do not know."""
+    """No key, or one we do not know; ``presented`` says whether there was one."""
 
     code = "unauthorized"
     title = "A valid key is needed"
     fault = Fault.CALLER
 
+    def __init__(self, detail: str | None = None, *, presented: bool = False) -> None:
+        super().__init__(detail)
+        self.presented = presented
+
 
 class ForbiddenError(ServiceError):
-    """The key is known and may not do this."""
+    """The key is known and may not do this; ``scope`` is the one that it would need, if that is why."""
 
     code = "forbidden"
     title = "This key may not do that"
     fault = Fault.CALLER
+
+    def __init__(self, detail: str | None = None, *, scope: str | None = None) -> None:
+        super().__init__(detail)
+        self.scope = scope
 
 
 class NotFoundError(ServiceError):
@@ -218,6 +226,15 @@ class MemoryUnavailableError(ServiceError):
 
     code = "memory_unavailable"
     title = "The conversation store is not available"
+    fault = Fault.SERVICE
+    may_retry = True
+
+
+class IdentityUnavailableError(ServiceError):
+    """Who asks cannot be found out: the identity provider's keys are not to be had."""
+
+    code = "identity_unavailable"
+    title = "Tokens cannot be checked at present"
     fault = Fault.SERVICE
     may_retry = True
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_SESSION_ID = "default"
 
@@ -78,6 +82,19 @@ class StoredTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a program is asked by the names of its fields.
+
+    Attributes:
+        values: as the program takes them.
+        text: as the caller sent them: JSON with sorted names. Equal inputs have equal texts.
+    """
+
+    values: Mapping[str, Any]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """What a caller asks: validated, not yet admitted.
 
@@ -85,6 +102,9 @@ class Query:
     for the same answer. ``turn_id`` is the turn's identity when it is known before the answer.
     ``expected_seq`` is the seq of the last turn the caller knows of, 0 when there is none: at any other the
     query is refused. ``instructions`` are the caller's own, shown before the question and not kept.
+
+    ``program`` is the one that is asked, None the default. It is asked ``question``, or ``inputs`` where
+    there are some; then ``question`` is how they stand in the conversation.
 
     The conversation is what is stored. With ``after_turn_id`` it is that turn, with what it was answered on
     sight of, and then ``before``; when nothing is stored or to be recalled it is ``before`` alone. The newest
@@ -103,13 +123,17 @@ class Query:
     after_turn_id: str | None = None
     is_recalled: bool = True
     is_kept: bool = True
+    program: str | None = None
+    inputs: Inputs | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a caller gets back, with what it took; ``replayed`` when it was given before, to the same key.
 
-    ``seq`` is the stored turn's place, None when it is not stored.
+    ``seq`` is the stored turn's place, None when it is not stored. ``outputs`` are the program's as JSON
+    values, when it was asked by the names of its fields; ``text`` is the one that is the plain answer, or
+    empty.
     """
 
     query: Query
@@ -123,3 +147,4 @@ class Answer:
     degraded: tuple[str, ...] = field(default=())
     seq: int | None = None
     replayed: bool = False
+    outputs: Mapping[str, Any] | None = None

@@ -6,7 +6,7 @@ Every label-like value here (outcome, model, tool, backend, operation, route) co
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -33,21 +33,29 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class LMCallStarted(Event):
-    """One attempt to call the language model begins; ``attempt`` counts from 1."""
+    """One attempt to call the language model begins; ``attempt`` counts from 1.
+
+    ``request`` is what is asked, for listeners that may look at it.
+    """
 
     model: str
     attempt: int
+    request: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class LMCallFinished(Event):
-    """One attempt ended. ``outcome``: success, error, rate_limited, timeout, refused or stopped."""
+    """One attempt ended. ``outcome``: success, error, rate_limited, timeout, refused or stopped.
+
+    ``response`` is what came of a success, for listeners that may look at it.
+    """
 
     model: str
     attempt: int
     outcome: str
     latency_seconds: float
     usage: Usage
+    response: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ class FallbackTaken(Event):
 class ToolStarted(Event):
     """A tool call begins; ``step`` counts tool steps of the run from 1.
 
-    ``arguments`` are there in a run that is watched: shortened, with secrets masked.
+    ``arguments`` are there when the run is watched or its trace wants them: shortened, with secrets masked.
     """
 
     tool: str
@@ -142,6 +150,33 @@ class HttpRequestFinished(Event):
 @dataclass(frozen=True, slots=True)
 class StreamCutOff(Event):
     """The reader of an event stream took too little of it, and is served no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsRead(Event):
+    """What callers are known by was read again. ``source``: keys or jwks; ``outcome``: success or error."""
+
+    source: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitMet(Event):
+    """A query was refused because its caller has sent too many. ``limit``: key, user or tokens."""
+
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNotChecked(Event):
+    """A query went on, or its tokens, without being counted, because what counts has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSpansLost(Event):
+    """So many spans of traces could not be sent to their receiver."""
+
+    spans: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ _SECRET_KEY = re.compile(
 _SECRET_TEXT = re.compile(
     r"(?P<before>\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}"
     r"|\b[srp]k-[\w-]{6,}"
+    r"|(?P<own>\bask_[0-9a-f]{12}_)\w+"
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+"
     r"|(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@]*:[^\s/@]*(?=@)",
     re.IGNORECASE,
 )
@@ -44,4 +46,4 @@ def _is_secret(key: str) -> bool:
 
 
 def _mask(found: re.Match[str]) -> str:
-    return (found["before"] or found["scheme"] or "") + _MASK
+    return (found["before"] or found["own"] or found["scheme"] or "") + _MASK

@@ -13,6 +13,7 @@ import orjson
 from agent_service.loadtest.load import Reply
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
 
     from typing_extensions import Self
@@ -24,11 +25,12 @@ _KEEP_ALIVE_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a query is posted to, and how its JSON body is made from its number."""
+    """Where a query is posted to, how its JSON body is made from its number, and who vouches there."""
 
     url: str
     body: Callable[[int], Mapping[str, str]]
     headers: Mapping[str, str] = field(default_factory=dict)
+    trust: ssl.SSLContext | None = None
 
 
 class Client:
@@ -54,7 +56,9 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS, ssl=self._endpoint.trust or True
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -186,6 +187,7 @@ class ObservedStore:
         call = asyncio.ensure_future(work())
         outcome: asyncio.Future[_T] = call.get_loop().create_future()
         self._calls.add(call)
+        here = copy_context()
 
         def end(how: str) -> None:
             self._patience.end(outcome)
@@ -193,7 +195,7 @@ class ObservedStore:
             self._tell(operation, how, self._clock.monotonic() - began_seconds)
 
         def give_up() -> None:
-            end("timeout")
+            here.run(end, "timeout")  # the timer is that of whoever waits longest
             if not goes_on:
                 call.cancel()
             outcome.set_exception(unavailable("The conversation store did not answer in time."))

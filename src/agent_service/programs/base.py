@@ -13,6 +13,32 @@ if TYPE_CHECKING:
     from agent_service.core.run import Run
 
 
+class Interface(Protocol):
+    """A program's inputs and outputs as JSON.
+
+    Attributes:
+        input_schema: JSON Schema (2020-12) of the object of inputs.
+        output_schema: that of the object of outputs.
+    """
+
+    input_schema: Mapping[str, Any]
+    output_schema: Mapping[str, Any]
+
+    def read(self, inputs: object) -> Mapping[str, Any]:
+        """The inputs as the program takes them, those that were left out missing.
+
+        Raises:
+            InvalidRequestError: naming each that is wrong as ``inputs.<name>``.
+        """
+
+    def written(self, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The outputs as JSON values.
+
+        Raises:
+            TypeError: one has no form as JSON.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class ProgramSpec:
     """What a program takes and gives.
@@ -22,18 +48,27 @@ class ProgramSpec:
         model: the language model it is served with.
         inputs: names of its input fields, the conversation's field left out.
         outputs: names of its output fields.
-        question_input: the input that a plain question goes to.
-        answer_output: the output that is the plain answer.
+        interface: both as JSON.
+        question_input: the input that a plain question goes to; None when no question alone will do.
+        answer_output: the output that is the plain answer; None when there is no telling which.
         tools: names of its tools, the closed set of the tool label.
+        version: what was loaded into it, as the begin of a file's SHA-256; None when nothing was.
     """
 
     name: str
     model: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    question_input: str
-    answer_output: str
+    interface: Interface
+    question_input: str | None = None
+    answer_output: str | None = None
     tools: tuple[str, ...] = ()
+    version: str | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it takes one question and gives one answer, as the plain endpoints need it."""
+        return self.question_input is not None and self.answer_output is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +157,33 @@ class LMOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedProgram:
+    """Which program is served under which name.
+
+    Attributes:
+        name: how callers call it.
+        path: ``package.module:attribute``, or None for the built-in agent.
+        state: the file of its saved state, or None.
+    """
+
+    name: str
+    path: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramOptions:
     """What is served and within which bounds.
 
     Attributes:
-        program: ``package.module:attribute``, or None for the built-in agent.
+        programs: what is served, the default first.
         tools: ``package.module:function`` each, or empty for the built-in tools.
         max_steps: steps of the built-in agent.
         tool_timeout_seconds: limit of one tool call.
         threads: threads for sync programs and sync tools.
     """
 
-    program: str | None = None
+    programs: tuple[NamedProgram, ...] = ()
     tools: tuple[str, ...] = ()
     max_steps: int = 10
     tool_timeout_seconds: float = 20.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -17,6 +16,7 @@ from agent_service.programs.conversation import render
 from agent_service.programs.errors import translate
 from agent_service.programs.fast import prepare
 from agent_service.programs.lm.offline import OFFLINE_MODEL, OfflineEngine, OfflineTransport
+from agent_service.programs.specs import without_json
 from agent_service.programs.streams.answer_predictor import mark_answer_predictor
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     from agent_service.core.messages import Turn
     from agent_service.programs.fast import Acceleration
     from agent_service.programs.fields import Fields
-    from agent_service.programs.lm.upstreams import Upstreams
-    from agent_service.programs.threads import LoopBridge, WorkThreads
-
-_EXECUTOR_THREADS = 32
+    from agent_service.programs.shared_parts import SharedParts
 
 
 class DspyProgram(Program):
@@ -39,7 +36,7 @@ class DspyProgram(Program):
         lm: the LM for predictors that name none, at the seam already.
         spec: what the service knows of it.
         fields: its inputs and outputs.
-        threads: where a module without ``aforward`` works, and where its tools do.
+        parts: what it has in common with the other programs of the service.
         acceleration: what of it the fast path took; None when that is off.
         warm_up: inputs to run it on once, against the offline rules, before the first query; None for a
             module whose side effects are not ours to cause, or that is prepared without a run.
@@ -52,30 +49,28 @@ class DspyProgram(Program):
         lm: dspy.LM,
         spec: ProgramSpec,
         fields: Fields,
-        upstreams: Upstreams,
-        threads: tuple[WorkThreads, WorkThreads],
-        bridge: LoopBridge,
+        parts: SharedParts,
         acceleration: Acceleration | None = None,
         warm_up: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec = spec
         self.acceleration = acceleration
+        self.left_out = without_json(fields)
         self._module = module
         self._lm = lm
         self._fields = fields
-        self._upstreams = upstreams
-        self._threads, self._tool_threads = threads
-        self._bridge = bridge
+        self._parts = parts
+        self._upstreams = parts.upstreams
         self._warm_up = warm_up
         self._is_async = has_aforward(module)
+        answers = {spec.answer_output} if spec.answer_output is not None else fields.promised
+        self._needed = frozenset(answers)
 
     async def start(self) -> None:
-        """Attach to the running loop and look up what the models can do."""
-        mark_answer_predictor(self._module, self.spec.answer_output)
-        self._bridge.attach()
-        # DSPy hops to the default executor several times per LM call; the default size starves it.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_EXECUTOR_THREADS, "dspy"))
-        await self._upstreams.warm()
+        """Start what it shares with others, and compile what its queries need."""
+        if self.spec.answer_output is not None:
+            mark_answer_predictor(self._module, self.spec.answer_output)
+        await self._parts.start()
         prepare(self._module, self._lm)
         if self._warm_up is not None:
             with dspy.context(
@@ -88,11 +83,8 @@ class DspyProgram(Program):
                 await self._module.acall(**self._warm_up)
 
     async def close(self) -> None:
-        """Close connections and threads."""
-        self._threads.close()
-        self._tool_threads.close()
-        self._bridge.detach()
-        await self._upstreams.aclose()
+        """Close what it shares with others, which end with it."""
+        await self._parts.close()
 
     def refusal(self) -> ServiceError | None:
         """Why no query can be run now: the breaker of its LM is open."""
@@ -128,21 +120,22 @@ class DspyProgram(Program):
         return ProgramReply(outputs=outputs, model=run.answered_by or self.spec.model)
 
     def _rendered(self, conversation: Sequence[Turn]) -> Any:
-        names = {"question": self.spec.question_input, "answer": self.spec.answer_output}
-        return render(self._fields.conversation_type, conversation, **names)
+        spec = self.spec
+        question, answer = (spec.question_input, spec.answer_output) if spec.is_plain else (None, None)
+        return render(self._fields.conversation_type, conversation, question=question, answer=answer)
 
     async def _predict(self, run: Run, arguments: dict[str, Any]) -> Any:
         with running(run, self._lm), run.interruptible():
             if self._is_async:
                 return await self._module.acall(**arguments)
-            return await self._threads.do(run, lambda: self._module(**arguments))
+            return await self._parts.threads.do(run, lambda: self._module(**arguments))
 
     def _outputs(self, prediction: Any) -> dict[str, Any]:
         # Not by attribute: a field may be called as one of the Prediction's methods is.
         given = prediction if isinstance(prediction, (dspy.Prediction, Mapping)) else {}
-        if self.spec.answer_output not in given:
-            kind = type(prediction).__name__
-            raise TypeError(f"the program returned a {kind} without {self.spec.answer_output}")
+        if not self._needed <= set(given.keys()):
+            missing = ", ".join(sorted(self._needed - set(given.keys())))
+            raise TypeError(f"the program returned a {type(prediction).__name__} without {missing}")
         return {name: given[name] for name in self._fields.outputs if name in given}
 
 

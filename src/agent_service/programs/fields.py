@@ -7,18 +7,19 @@ any host. So inputs are named by the signature, never by the request.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from agent_service.programs.base import ProgramSpec
+import dspy
+
 from agent_service.programs.conversation import is_conversation, takes
 from agent_service.programs.loader import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import dspy
+    from pydantic.fields import FieldInfo
 
 _QUESTION = "question"
 _ANSWER = "answer"
@@ -27,13 +28,38 @@ _REASONING = "reasoning"
 
 @dataclass(frozen=True)
 class Fields:
-    """Names and types of a module's inputs and outputs; ``optional`` inputs have a default."""
+    """A module's inputs and outputs.
+
+    Attributes:
+        inputs: their types by name, the conversation's left out.
+        outputs: the same of what it gives.
+        optional: inputs that may be left out.
+        conversation: the input that the service fills, or None.
+        conversation_type: its type.
+        infos: what a signature says of inputs: constraints.
+        descriptions: what it says of inputs and outputs in words.
+        defaults: of the optional inputs.
+        promised: outputs that are always there.
+    """
 
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
     optional: frozenset[str] = frozenset()
     conversation: str | None = None
     conversation_type: Any = None
+    infos: Mapping[str, FieldInfo] = field(default_factory=dict)
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    promised: frozenset[str] = frozenset()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether one question is all that it needs, and there is one answer."""
+        try:
+            question, _ = self.question_input, self.answer_output
+        except LoadError:
+            return False
+        return set(self.inputs) - self.optional <= {question} and takes(str, self.inputs[question])
 
     @property
     def question_input(self) -> str:
@@ -61,47 +87,62 @@ class Fields:
 def fields_of(module: dspy.Module) -> Fields:
     """Read a module's fields from its signature, else from ``forward`` and its last predictor.
 
+    The parameters of a ``forward`` of the user's own are the inputs, whatever the signature says; types and
+    descriptions that they lack are those of the fields of the same name.
+
     Raises:
         LoadError: when they cannot be told.
     """
-    signature = getattr(module, "signature", None)
+    declared = _declared(module)
     predictors = [predictor for _, predictor in module.named_predictors()]
-    if signature is None and len(predictors) == 1:
-        signature = predictors[0].signature
-    source = signature if signature is not None else (predictors[-1].signature if predictors else None)
-    inputs, optional = _own_parameters(module)
-    if signature is not None and not inputs:
-        inputs = {name: field.annotation for name, field in signature.input_fields.items()}
-        optional = {name for name, field in signature.input_fields.items() if not field.is_required()}
-    if source is None or not inputs:
-        raise LoadError(f"{type(module).__name__} has no signature or predictor to tell its fields from")
-    outputs = {name: field.annotation for name, field in source.output_fields.items()}
+    own = _own_parameters(module)
+    signature = declared
+    if signature is None and predictors and (own or len(predictors) == 1):
+        signature = predictors[-1].signature
+    if signature is None or not (own or signature.input_fields):
+        raise LoadError(_untold(module, len(predictors)))
+    known = {name: info for each in predictors for name, info in each.signature.input_fields.items()}
+    known |= signature.input_fields
+    parameters = own or {name: _parameter(name, info) for name, info in signature.input_fields.items()}
+    inputs = {name: parameter.annotation for name, parameter in parameters.items()}
     conversation = next((name for name, kind in inputs.items() if is_conversation(name, kind)), None)
     kind = None if conversation is None else inputs.pop(conversation)
-    return Fields(inputs, outputs, frozenset(optional), conversation, kind)
-
-
-def spec_of(name: str, model: str, fields: Fields, tools: tuple[str, ...]) -> ProgramSpec:
-    """What the service needs to know of a program.
-
-    Raises:
-        LoadError: when there is no place in it for a question or no answer.
-    """
-    return ProgramSpec(
-        name=name,
-        model=model,
-        inputs=tuple(fields.inputs),
-        outputs=tuple(fields.outputs),
-        question_input=fields.question_input,
-        answer_output=fields.answer_output,
-        tools=tools,
+    defaults = {name: parameters[name].default for name in inputs if _has_default(parameters[name])}
+    outputs = {name: info.annotation for name, info in signature.output_fields.items()}
+    return Fields(
+        inputs,
+        outputs,
+        frozenset(defaults),
+        conversation,
+        kind,
+        infos={name: known[name] for name in inputs if name in known and not own},
+        descriptions=_descriptions({**known, **signature.output_fields}),
+        defaults=defaults,
+        promised=frozenset(outputs if declared is not None or not own else ()),
     )
 
 
-def _own_parameters(module: dspy.Module) -> tuple[dict[str, Any], set[str]]:
+def _declared(module: dspy.Module) -> Any:
+    """The signature that a module has as an attribute, its class's perhaps, and perhaps as a text."""
+    signature = getattr(module, "signature", None)
+    return dspy.Signature(signature) if isinstance(signature, str) else signature
+
+
+def _untold(module: dspy.Module, predictors: int) -> str:
+    kind = type(module).__name__
+    if not predictors:
+        return f"{kind} has no signature or predictor to tell its fields from; give its class a `signature`"
+    return (
+        f"the inputs of {kind} cannot be told: its forward names none and it has {predictors} predictors; "
+        "name them there, or give its class a `signature`"
+    )
+
+
+def _own_parameters(module: dspy.Module) -> dict[str, inspect.Parameter]:
     """The named parameters of ``aforward`` or ``forward``, where a class of the user's names them.
 
-    With them the names of those that have a default. DSPy's own modules name only what is not a caller's.
+    DSPy's own modules name only what is not a caller's. Types that are left out are those of the predictors'
+    inputs of the same name; where there is none, a text is meant.
     """
     for name in ("aforward", "forward"):
         method = getattr(type(module), name, None)
@@ -113,20 +154,55 @@ def _own_parameters(module: dspy.Module) -> tuple[dict[str, Any], set[str]]:
             if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
         ]
         if named:
-            optional = {parameter.name for parameter in named if parameter.default is not parameter.empty}
-            return {parameter.name: _type_of(parameter, method) for parameter in named}, optional
-    return {}, set()
+            return {
+                parameter.name: parameter.replace(annotation=_type_of(parameter, method, module))
+                for parameter in named
+            }
+    return {}
 
 
-def _type_of(parameter: inspect.Parameter, method: Any) -> Any:
-    """The type behind an annotation, which may be written as text. Where there is none, a text is meant."""
+def _type_of(parameter: inspect.Parameter, method: Any, module: dspy.Module) -> Any:
+    """The type behind an annotation, which may be written as text."""
     if parameter.annotation is parameter.empty:
-        return str
+        return _type_in_signatures(parameter.name, module)
     alone = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
     try:
-        return get_type_hints(alone, inspect.unwrap(method).__globals__)[parameter.name]
+        hints = get_type_hints(alone, inspect.unwrap(method).__globals__, include_extras=True)
+        return hints[parameter.name]
     except (NameError, AttributeError, SyntaxError, TypeError):
         return str
+
+
+def _type_in_signatures(name: str, module: dspy.Module) -> Any:
+    """That of the field of this name in the module's signature or the first predictor that has one."""
+    declared = _declared(module)
+    signatures = [declared] if declared is not None else []
+    signatures += [predictor.signature for _, predictor in module.named_predictors()]
+    infos = (signature.input_fields.get(name) for signature in signatures)
+    return next((info.annotation for info in infos if info is not None), str)
+
+
+def _parameter(name: str, info: FieldInfo) -> inspect.Parameter:
+    """A field of a signature as a parameter."""
+    default = inspect.Parameter.empty if info.is_required() else info.get_default(call_default_factory=True)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=info.annotation
+    )
+
+
+def _has_default(parameter: inspect.Parameter) -> bool:
+    return parameter.default is not inspect.Parameter.empty
+
+
+def _descriptions(infos: Mapping[str, FieldInfo]) -> dict[str, str]:
+    """What was said of fields; DSPy stands ``${name}`` where nothing was."""
+    texts = {name: _text(info) for name, info in infos.items()}
+    return {name: text for name, text in texts.items() if text and text != f"${{{name}}}"}
+
+
+def _text(info: FieldInfo) -> str:
+    extra = info.json_schema_extra
+    return str(extra.get("desc") or "") if isinstance(extra, dict) else ""
 
 
 def _texts(fields: Mapping[str, Any]) -> list[str]:

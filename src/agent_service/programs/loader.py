@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import inspect
+import linecache
 import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dspy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
+
+_HERE = Path(__file__).parent
 
 
 class LoadError(Exception):
     """A program or tool cannot be served. The message is for whoever starts the service."""
 
 
-def load_module(path: str) -> dspy.Module:
+def load_module(path: str, *, tools: Sequence[dspy.Tool] = ()) -> dspy.Module:
     """The module that ``package.module:attribute`` names: an instance, a class or a factory.
+
+    A factory may be a coroutine function. It runs on an event loop of its own, which is over when it
+    returns: connections that belong to a loop are for the module to open when it is asked. A class or a
+    factory with a parameter ``tools`` that has no default is given ``tools``, as a list.
 
     Raises:
         LoadError: when it cannot be imported, is no module, or needs arguments.
@@ -28,12 +38,15 @@ def load_module(path: str) -> dspy.Module:
     found = _attribute(path)
     if isinstance(found, dspy.Module):
         return found
-    if not callable(found):
-        kind = type(found).__name__
-        raise LoadError(f"{path} is a {kind}, not a dspy.Module, a class of one or a function that makes one")
-    made = _make(path, found)
+    if not callable(found) or _is_signature(found):
+        kind = "dspy.Signature" if _is_signature(found) else type(found).__name__
+        raise LoadError(
+            f"{path} is a {kind}, not a dspy.Module, a class of one or a function that makes one"
+            f"{_hint(found)}"
+        )
+    made = _make(path, found, tools)
     if not isinstance(made, dspy.Module):
-        raise LoadError(f"{path} made a {type(made).__name__}, not a dspy.Module")
+        raise LoadError(f"{path} made a {type(made).__name__}, not a dspy.Module{_hint(made)}")
     return made
 
 
@@ -63,24 +76,88 @@ def _attribute(path: str) -> Any:
     try:
         found: Any = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise LoadError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
+        raise LoadError(
+            f"{module_name} cannot be imported: {type(error).__name__}: {error}{_place(error)}"
+        ) from error
     for name in attribute.split("."):
         if not hasattr(found, name):
-            raise LoadError(f"{module_name} has no attribute {attribute}")
+            there = ", ".join(_programs_in(found)) or "no program"
+            raise LoadError(f"{module_name} has no attribute {attribute}; there is {there}")
         found = getattr(found, name)
     return found
 
 
-def _make(path: str, factory: Callable[..., Any]) -> Any:
+def _programs_in(found: Any) -> list[str]:
+    """Names in a module that could be served."""
+    return sorted(
+        name
+        for name, value in vars(found).items()
+        if isinstance(value, dspy.Module)
+        or (
+            isinstance(value, type)
+            and issubclass(value, dspy.Module)
+            and value.__module__ == getattr(found, "__name__", "")
+        )
+    )
+
+
+def _make(path: str, factory: Callable[..., Any], tools: Sequence[dspy.Tool]) -> Any:
     needed = _needed(factory)
+    given = {"tools": list(tools)} if "tools" in needed else {}
+    needed = [name for name in needed if name not in given]
     if needed:
         raise LoadError(
             f"{path} needs arguments ({', '.join(needed)}); name a function that makes the program"
         )
     try:
-        return factory()
+        made = factory(**given)
+        return _awaited(made) if inspect.iscoroutine(made) else made
     except (Exception, SystemExit) as error:
-        raise LoadError(f"{path} failed: {type(error).__name__}: {error}") from error
+        raise LoadError(f"{path} failed: {type(error).__name__}: {error}{_place(error)}") from error
+
+
+def _awaited(made: Awaitable[Any]) -> Any:
+    """In a thread, because the caller may be on an event loop of its own."""
+
+    async def wait() -> Any:
+        return await made
+
+    with ThreadPoolExecutor(1, "factory") as thread:
+        return thread.submit(asyncio.run, wait()).result()
+
+
+def _place(error: BaseException) -> str:
+    """The line that raised ``error``, as far as it is no line of a library: what its author can change."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return _line(error.filename, error.lineno or 0)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame
+        for frame in frames
+        if Path(frame.filename).is_file()
+        and not Path(frame.filename).is_relative_to(_HERE)
+        and not {"site-packages", "dist-packages"} & set(Path(frame.filename).parts)
+        and not frame.filename.startswith(str(Path(asyncio.__file__).parent.parent))
+    ]
+    return _line(own[-1].filename, own[-1].lineno or 0) if own else ""
+
+
+def _line(filename: str, number: int) -> str:
+    text = linecache.getline(filename, number).strip()
+    return f"\n  {filename}:{number}" + (f"\n    {text}" if text else "")
+
+
+def _is_signature(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, dspy.Signature)
+
+
+def _hint(found: Any) -> str:
+    """What to do about things that are nearly programs."""
+    if _is_signature(found):
+        return f"; serve dspy.Predict({found.__name__}) or another module of it"
+    if isinstance(found, type(dspy)):
+        return "; name what is in it"
+    return ""
 
 
 def _needed(factory: Callable[..., Any]) -> list[str]:

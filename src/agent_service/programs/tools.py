@@ -14,6 +14,7 @@ from pydantic import PrivateAttr
 
 from agent_service.core.observer import ToolFinished, ToolStarted
 from agent_service.core.run import Run, StepTimeoutError
+from agent_service.core.trace import TRACE
 from agent_service.programs.context import current_run
 from agent_service.programs.streams.tool_arguments import shown
 
@@ -195,7 +196,7 @@ class _Step:
         self._run = run
         self._tool = tool
         self._number = run.count_tool_step(tool)
-        self._arguments = shown(arguments) if run.is_watched else None
+        self._arguments = shown(arguments) if run.is_watched or _trace_wants_content() else None
         self._started = run.clock.monotonic()
 
     def __enter__(self) -> Self:
@@ -210,6 +211,11 @@ class _Step:
         self._run.emit(event)
         if isinstance(error, _ENDS_OF_PROCESS):
             raise RuntimeError("it tried to end the process") from error  # noqa: TRY004 - no argument's type is wrong
+
+
+def _trace_wants_content() -> bool:
+    trace = TRACE.get()
+    return trace is not None and trace.wants_content
 
 
 def observation(tool: str | None, error: Exception) -> str:

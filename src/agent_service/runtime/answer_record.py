@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields, replace
-from typing import TYPE_CHECKING
 
-from agent_service.core.messages import Answer, Usage
+from agent_service.core.messages import Answer, ConversationId, Query, Usage
 
-if TYPE_CHECKING:
-    from agent_service.core.messages import Query
-
-
+_NO_QUERY = Query("", ConversationId(""), "")
+"""What a program is asked may not be copied: its inputs can be any objects."""
 _FIELDS = frozenset(field.name for field in fields(Answer))
 
 
 def written_answer(answer: Answer) -> bytes:
     """``answer`` as JSON. The query is left out, but for its request's id: who reads it has the same."""
-    values = asdict(replace(answer, replayed=False))
+    values = asdict(replace(answer, query=_NO_QUERY, replayed=False))
     values["query"] = answer.query.request_id
     return json.dumps(values, separators=(",", ":")).encode()
 

@@ -35,12 +35,13 @@ class HealthReport:
 
 @dataclass(frozen=True, slots=True)
 class ServiceInfo:
-    """What runs here."""
+    """What runs here: ``program`` is the default of ``programs``, ``model`` is its language model."""
 
     name: str
     version: str
     program: str
     model: str
+    programs: tuple[str, ...]
 
 
 class Answering(Protocol):

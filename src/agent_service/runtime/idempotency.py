@@ -23,11 +23,14 @@ from agent_service.core.identity import new_id
 from agent_service.core.messages import Answer, Usage
 from agent_service.memory.base import IdempotencyKey
 from agent_service.runtime.answer_record import read_answer, written_answer
+from agent_service.runtime.said import outputs_of, text_of
 
 if TYPE_CHECKING:
     from agent_service.core.messages import Query, StoredTurn
     from agent_service.core.observer import Observer
     from agent_service.memory.base import Claim, ConversationStore
+    from agent_service.programs.base import ProgramSpec
+    from agent_service.programs.served import ServedPrograms
     from agent_service.runtime.base import Answering
 
 HEADER = "Idempotency-Key"
@@ -66,14 +69,21 @@ class IdempotentAnswering:
     Args:
         answering: runs a query under its ``turn_id``.
         store: keeps the keys, and the conversations.
+        programs: what is asked.
         options: how long keys are remembered.
     """
 
     def __init__(
-        self, *, answering: Answering, store: ConversationStore, options: IdempotencyOptions
+        self,
+        *,
+        answering: Answering,
+        store: ConversationStore,
+        programs: ServedPrograms,
+        options: IdempotencyOptions,
     ) -> None:
         self._answering = answering
         self._store = store
+        self._programs = programs
         self._options = options
 
     def __repr__(self) -> str:
@@ -169,7 +179,7 @@ class IdempotentAnswering:
             page = await self._store.page(query.conversation, limit=_PAGE_TURNS, before_seq=before_seq)
             for stored in page.turns:
                 if stored.turn.turn_id == turn_id:
-                    return _answer_of(query, stored)
+                    return _answer_of(query, stored, self._programs.named(query.program).spec)
             before_seq = page.next_before_seq
             if before_seq is None:
                 return None
@@ -178,14 +188,16 @@ class IdempotentAnswering:
 def fingerprint_of(query: Query) -> str:
     """What two queries with the same key must have in common."""
     at = query.conversation
-    canonical = json.dumps([_ROUTE, at.user_id, at.session_id, query.question])
+    asked = [query.question] if query.inputs is None else [query.inputs.text, query.program]
+    canonical = json.dumps([_ROUTE, at.user_id, at.session_id, *asked])
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _answer_of(query: Query, stored: StoredTurn) -> Answer:
+def _answer_of(query: Query, stored: StoredTurn, spec: ProgramSpec) -> Answer:
     return Answer(
         query=query,
-        text=stored.turn.answer,
+        text=text_of(stored.turn.answer, spec),
+        outputs=None if query.inputs is None else outputs_of(stored.turn.answer, None, spec),
         model=stored.turn.model,
         reasoning_steps=0,
         tools_used=(),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from agent_service.core.clock import Clock
     from agent_service.memory.base import ConversationStore
-    from agent_service.programs.base import Program
+    from agent_service.programs.served import ServedPrograms
     from agent_service.runtime.runner import Runner
 
 _log = logging.getLogger(__name__)
@@ -40,14 +40,14 @@ class Lifecycle:
         self,
         *,
         store: ConversationStore,
-        program: Program,
+        programs: ServedPrograms,
         runner: Runner,
         clock: Clock,
         background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         self.phase = Phase.STARTING
         self._store = store
-        self._program = program
+        self._programs = programs
         self._runner = runner
         self._clock = clock
         self._background = background
@@ -62,13 +62,17 @@ class Lifecycle:
             stack.callback(self._enter, Phase.STOPPED)
             stack.push_async_callback(self._store.close)
             await self._store.start()
-            stack.push_async_callback(self._program.close)
-            await self._program.start()
+            stack.push_async_callback(self._programs.close)
+            await self._programs.start()
             for work in self._background:
                 stack.push_async_callback(_end, _started(work))
             stack.push_async_callback(self._wind_down)
             self._enter(Phase.READY)
             yield
+
+    def withdraw(self) -> None:
+        """Not ready any more, but answer queries as before."""
+        self._enter(Phase.DRAINING)
 
     def begin_drain(self) -> None:
         """Not ready any more; new queries are refused, those in flight go on."""

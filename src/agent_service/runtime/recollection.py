@@ -11,7 +11,7 @@ from agent_service.memory.base import Window
 from agent_service.runtime.context import within_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from agent_service.core.messages import Query, StoredTurn, Turn
     from agent_service.core.run import Run
@@ -64,8 +64,12 @@ class Recollections:
     def __repr__(self) -> str:
         return f"<Recollections of {self._context_turns} turns in {self._store!r}>"
 
-    async def recall(self, query: Query, run: Run, held: HeldTurn) -> Recollection:
+    async def recall(
+        self, query: Query, run: Run, held: HeldTurn, *, of: Callable[[Turn], bool] | None = None
+    ) -> Recollection:
         """The conversation of ``query``, which says what it is. What came with the turn is not read again.
+
+        Of what is stored, turns are shown that ``of`` chooses; all, when it is None.
 
         Raises:
             NotFoundError: the turn that it continues is not kept any more.
@@ -86,7 +90,8 @@ class Recollections:
             raise PreconditionFailedError(f"The conversation's last turn has seq {window.last_seq}.")
         if window.last_seq == 0:
             return self._sent(query)
-        shown = within_budget([stored.turn for stored in window.turns], self._context_tokens)
+        turns = [stored.turn for stored in window.turns if of is None or of(stored.turn)]
+        shown = within_budget(turns, self._context_tokens)
         if query.after_turn_id is None:
             return Recollection(shown, window.last_seq)
         return Recollection((*shown, *query.before), window.last_seq, self._worth_keeping(query))

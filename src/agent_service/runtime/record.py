@@ -13,7 +13,6 @@ from agent_service.core.observer import QueryFinished, RunStarted
 if TYPE_CHECKING:
     from agent_service.core.errors import ServiceError
     from agent_service.core.messages import Answer, Query
-    from agent_service.core.observer import Observer
     from agent_service.core.run import Run
     from agent_service.programs.base import ProgramSpec
 
@@ -23,11 +22,10 @@ E = TypeVar("E", bound="ServiceError")
 class Record:
     """Measures a query from now on and emits its ``QueryFinished``."""
 
-    def __init__(self, query: Query, run: Run, *, program: ProgramSpec, observer: Observer) -> None:
+    def __init__(self, query: Query, run: Run, *, program: ProgramSpec) -> None:
         self._query = query
         self._run = run
         self._program = program
-        self._observer = observer
         self._started = run.clock.monotonic()
         self._program_began = False
 
@@ -54,7 +52,7 @@ class Record:
         return self._run.clock.monotonic() - self._started
 
     def _emit(self, *, code: str | None, model: str, stored: bool, cause: str) -> None:
-        self._observer.observe(
+        self._run.emit(
             QueryFinished(
                 request_id=self._query.request_id,
                 user_id=self._query.conversation.user_id,

@@ -6,7 +6,7 @@ import asyncio
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agent_service.core.clock import Clock, Deadline, first_of, wait_at_most
 from agent_service.core.errors import (
@@ -19,21 +19,23 @@ from agent_service.core.identity import new_id
 from agent_service.core.messages import Answer, Query, Turn
 from agent_service.core.observer import Observers
 from agent_service.core.run import Run, RunLimits, RunStoppedError, StopReason
-from agent_service.runtime.answer_text import as_text
 from agent_service.runtime.in_flight import InFlight
 from agent_service.runtime.owned_tasks import OwnedTasks
-from agent_service.runtime.recollection import Recollections, instructed
+from agent_service.runtime.recollection import Recollections
 from agent_service.runtime.record import Record
+from agent_service.runtime.said import answer_of, inputs_of, outputs_of, text_of
 from agent_service.runtime.turns import HeldTurn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from agent_service.core.messages import StoredTurn
     from agent_service.core.observer import Observer
     from agent_service.core.pool import Lease, Pool
     from agent_service.memory.base import ConversationStore
-    from agent_service.programs.base import Program, ProgramReply
+    from agent_service.programs.base import Program, ProgramReply, ProgramSpec
+    from agent_service.programs.served import ServedPrograms
     from agent_service.runtime.in_flight import Commits
     from agent_service.runtime.recollection import Recollection
     from agent_service.runtime.turns import TurnKeeper
@@ -80,25 +82,27 @@ class RunnerOptions:
 
 
 class Runner:
-    """Answers queries with one program, one pool, one store and its turns."""
+    """Answers queries with the programs that are served, one pool, one store and its turns."""
 
     def __init__(
         self,
         *,
-        program: Program,
+        programs: ServedPrograms,
         store: ConversationStore,
         turns: TurnKeeper,
         pool: Pool,
         clock: Clock,
         observer: Observer,
         options: RunnerOptions,
+        trace: Callable[[Query, ProgramSpec], Observer] | None = None,
     ) -> None:
-        self._program = program
+        self._programs = programs
         self._turns = turns
         self._pool = pool
         self._clock = clock
         self._observer = observer
         self._options = options
+        self._trace = trace
         self._recollections = Recollections(
             store=store,
             context_turns=options.context_turns,
@@ -121,11 +125,12 @@ class Runner:
 
     async def answer(self, query: Query, listener: Observer | None = None) -> Answer:
         """Answer ``query``; see ``Answering.answer``."""
-        run = self._begin(query, listener)
-        record = Record(query, run, program=self._program.spec, observer=self._observer)
+        program = self._programs.named(query.program)
+        run = self._begin(query, program, listener)
+        record = Record(query, run, program=program.spec)
         self._in_flight.waited_for.add(run)
         try:
-            answer = await self._admit(query, run, record)
+            answer = await self._admit(query, program, run, record)
         except asyncio.CancelledError:
             run.stop(StopReason.CALLER_LEFT)
             record.failed(StopReason.CALLER_LEFT.error())
@@ -164,34 +169,35 @@ class Runner:
         """Within, the user's queries are kept from the conversation; see ``InFlight.erasing``."""
         return self._in_flight.erasing(user_id, session_id)
 
-    def _begin(self, query: Query, listener: Observer | None) -> Run:
+    def _begin(self, query: Query, program: Program, listener: Observer | None) -> Run:
+        listeners = [one for one in (self._trace and self._trace(query, program.spec), listener) if one]
         deadline = Deadline.after(self._clock, self._options.limit_seconds(query))
         return Run(
             request_id=query.request_id,
             deadline=deadline.earlier_by(self._options.reserve_seconds(query)),
             clock=self._clock,
-            observer=self._observer if listener is None else Observers(self._observer, listener),
+            observer=Observers(self._observer, *listeners) if listeners else self._observer,
             limits=self._options.limits,
             is_watched=listener is not None,
         )
 
-    async def _admit(self, query: Query, run: Run, record: Record) -> Answer:
+    async def _admit(self, query: Query, program: Program, run: Run, record: Record) -> Answer:
         if self._draining:
             raise ShuttingDownError(retry_after_seconds=_DRAIN_RETRY_AFTER_SECONDS)
-        refusal = self._program.refusal()
+        refusal = program.refusal()
         if refusal is not None:
             raise refusal
         lease = await self._pool.lease(run.deadline, principal=query.conversation.user_id)
         self._in_flight.hold(run, query.conversation)
-        work = self._working.begin(self._carry_out(query, run, record))
+        work = self._working.begin(self._carry_out(query, program, run, record))
         work.add_done_callback(lambda _: self._finish(run, lease))
         return await _outcome(work, run)
 
-    async def _carry_out(self, query: Query, run: Run, record: Record) -> Answer:
+    async def _carry_out(self, query: Query, program: Program, run: Run, record: Record) -> Answer:
         """The work itself, in a task of the service's own: it ends when the work ends, whoever listens."""
         with run.stopped_at_deadline():
             async with self._turn_of(query, run) as held:
-                return await self._take_turn(query, run, record, held)
+                return await self._take_turn(query, program, run, record, held)
 
     def _turn_of(self, query: Query, run: Run) -> AbstractAsyncContextManager[HeldTurn]:
         """The query's turn in its conversation; one that is not recalled is shared with nobody."""
@@ -199,22 +205,24 @@ class Runner:
             return nullcontext(HeldTurn(query.conversation))
         return self._turns.hold(query.conversation, run, last_turns=self._options.context_turns)
 
-    async def _take_turn(self, query: Query, run: Run, record: Record, held: HeldTurn) -> Answer:
+    async def _take_turn(
+        self, query: Query, program: Program, run: Run, record: Record, held: HeldTurn
+    ) -> Answer:
         """Remember, run, remember; nobody else is about to in this conversation."""
-        recalled = await self._recollections.recall(query, run, held)
+        spec = program.spec
+        recalled = await self._recollections.recall(query, run, held, of=self._programs.turns_of(program))
         record.program_begins()
-        inputs = {self._program.spec.question_input: instructed(query)}
-        reply = await self._program.run(run, inputs, recalled.shown)
+        reply = await program.run(run, inputs_of(query, spec), recalled.shown)
         run.check()
         run.complete()
-        turn = self._turn(query, reply)
+        turn = _turn(query, reply, spec, at_epoch_seconds=self._clock.wall())
         stored = None
         if query.is_kept and recalled.is_complete:
             stored = await self._commit(query, run, turn, held, recalled)
         kept = turn if stored is None else stored.turn
         return Answer(
             query=query,
-            text=kept.answer,
+            text=text_of(kept.answer, spec),
             model=kept.model,
             reasoning_steps=run.reasoning_steps,
             tools_used=run.tools_used,
@@ -223,16 +231,9 @@ class Runner:
             stored=stored is not None,
             seq=stored.seq if stored else None,
             degraded=() if recalled.is_complete else ("memory",),
-        )
-
-    def _turn(self, query: Query, reply: ProgramReply) -> Turn:
-        return Turn(
-            turn_id=query.turn_id or new_id(),
-            question=query.question,
-            answer=as_text(reply.outputs[self._program.spec.answer_output]),
-            at_epoch_seconds=self._clock.wall(),
-            model=reply.model,
-            program=self._program.spec.name,
+            outputs=None
+            if query.inputs is None
+            else outputs_of(kept.answer, reply if kept.answer == turn.answer else None, spec),
         )
 
     async def _commit(
@@ -253,10 +254,9 @@ class Runner:
         if not await wait_at_most(self._clock, limit_seconds, commit):
             return None
         try:
-            stored: StoredTurn = commit.result()
+            return cast("StoredTurn", commit.result())
         except MemoryUnavailableError:
             return None
-        return stored
 
     def _finish(self, run: Run, lease: Lease) -> None:
         """Give the slot back when the work has ended; a thread that works on keeps it."""
@@ -272,6 +272,17 @@ class Runner:
     def _release(self, run: Run, lease: Lease) -> None:
         self._in_flight.release(run)
         lease.release()
+
+
+def _turn(query: Query, reply: ProgramReply, spec: ProgramSpec, *, at_epoch_seconds: float) -> Turn:
+    return Turn(
+        turn_id=query.turn_id or new_id(),
+        question=query.question,
+        answer=answer_of(reply, spec),
+        at_epoch_seconds=at_epoch_seconds,
+        model=reply.model,
+        program=spec.name,
+    )
 
 
 async def _outcome(work: asyncio.Future[Answer], run: Run) -> Answer:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agent_service.core.clock import Clock
     from agent_service.core.pool import Pool
     from agent_service.memory.base import ConversationStore
-    from agent_service.programs.base import Program
+    from agent_service.programs.served import ServedPrograms
     from agent_service.runtime.lifecycle import Lifecycle
     from agent_service.runtime.runner import Runner
 
@@ -28,7 +28,7 @@ class ServiceVitals:
         self,
         *,
         version: str,
-        program: Program,
+        programs: ServedPrograms,
         store: ConversationStore,
         pool: Pool,
         runner: Runner,
@@ -36,7 +36,7 @@ class ServiceVitals:
         clock: Clock,
     ) -> None:
         self._version = version
-        self._program = program
+        self._programs = programs
         self._pool = pool
         self._runner = runner
         self._lifecycle = lifecycle
@@ -62,7 +62,7 @@ class ServiceVitals:
             uptime_seconds=self._clock.monotonic() - self._started,
             agent_pool_size=self._pool.stats.size,
             circuit_breaker_state=self.breaker_state(),
-            model=self._program.spec.model,
+            model=self._programs.default.spec.model,
             checks=checks,
         )
 
@@ -75,17 +75,17 @@ class ServiceVitals:
 
     def info(self) -> ServiceInfo:
         """What runs here."""
-        spec = self._program.spec
-        return ServiceInfo(SERVICE_NAME, self._version, program=spec.name, model=spec.model)
+        spec, names = self._programs.default.spec, tuple(each.name for each in self._programs.specs)
+        return ServiceInfo(SERVICE_NAME, self._version, program=spec.name, model=spec.model, programs=names)
 
     def breaker_state(self) -> str:
-        """The worst state among the program's upstreams."""
-        states = [upstream.state for upstream in self._program.upstreams()]
+        """The worst state among the programs' upstreams."""
+        states = [upstream.state for upstream in self._programs.upstreams()]
         return max(states, key=_SEVERITY.index, default="closed")
 
     def reset_circuit_breaker(self) -> str:
         """Close the breakers by hand; returns the state afterwards."""
-        self._program.reset_upstreams()
+        self._programs.reset_upstreams()
         return self.breaker_state()
 
     async def _check_runtime(self) -> str:

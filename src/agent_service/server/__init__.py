@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agent_service.server.process import ProcessOptions, serve
+from agent_service.server.tls import TlsOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def run_workers(settings: Settings, *, load: Callable[[], Settings]) -> int:
     """Serve with ``settings.server_workers`` processes until SIGTERM or SIGINT; returns the exit status.
 
     SIGHUP replaces them one after the other. Each worker has the settings that ``load`` returns in it; host,
-    port, the number of workers and the grace stay those of ``settings``. ``load`` must be picklable.
+    port, TLS, the number of workers and how to stop stay those of ``settings``. ``load`` must be picklable.
 
     0 after a stop that was asked for, 1 when the workers could not be kept up; the log says why.
     """
@@ -56,7 +57,24 @@ def run_workers(settings: Settings, *, load: Callable[[], Settings]) -> int:
 
 
 def _options(settings: Settings) -> ProcessOptions:
-    return ProcessOptions(grace_seconds=settings.shutdown_grace_secs)
+    return ProcessOptions(
+        grace_seconds=settings.shutdown_grace_secs,
+        delay_seconds=settings.shutdown_delay_secs,
+        tls=_tls_options(settings),
+    )
+
+
+def _tls_options(settings: Settings) -> TlsOptions | None:
+    certificate_file, key_file = settings.server_tls_cert_file, settings.server_tls_key_file
+    if certificate_file is None or key_file is None:
+        return None
+    password = settings.server_tls_key_password
+    return TlsOptions(
+        certificate_file,
+        key_file,
+        key_password=password.get_secret_value() if password else None,
+        client_ca_file=settings.server_tls_client_ca_file,
+    )
 
 
 def _prepare(settings: Settings) -> None:

@@ -15,9 +15,13 @@ class DepartureWatches:
     Args:
         loop: runs the connection.
         read_on: reads on, as uvicorn's ``receive`` does, or the end would go unnoticed.
+        hang_up: ends the connection at once.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, read_on: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, read_on: Callable[[], None], hang_up: Callable[[], None]
+    ) -> None:
+        self.hang_up = hang_up
         self._loop = loop
         self._read_on = read_on
         self._has_left = False

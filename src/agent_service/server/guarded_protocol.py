@@ -91,7 +91,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._undelivered_bytes = 0
         self._held_back = False  # whether it was our turn at some time since the timer started
-        self._departures = DepartureWatches(self.loop, read_on=self.flow.resume_reading)
+        self._departures = DepartureWatches(
+            self.loop, read_on=self.flow.resume_reading, hang_up=self._hang_up
+        )
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -245,8 +247,16 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(_refusal(status, detail, self.server_state.default_headers))
-        self.transport.write_eof()
-        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:  # TLS has no half of an end, and reads on by itself until the client confirms it
+            self.transport.close()
+
+    def _hang_up(self) -> None:
+        """What is not sent yet is dropped, and an answer that was begun needs no end."""
+        self.cycle.disconnected = True
+        self.transport.abort()
 
     def _give_up_request(self) -> bool:
         """Tell the application that its client is gone; returns whether it is too late for another answer."""

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-
-import uvicorn
 
 from agent_service.core.clock import SystemClock
 from agent_service.server.departing_app import DepartingApp
 from agent_service.server.exit_status import status_of
 from agent_service.server.fuse import leave_within
-from agent_service.server.guarded_protocol import GuardedProtocol, GuardOptions
+from agent_service.server.guarded_protocol import GuardOptions
+from agent_service.server.http_server import HttpServer
 from agent_service.server.lifespan import Lifespan
-from agent_service.server.listener import BACKLOG, listen, url_of
+from agent_service.server.listener import listen, url_of
 from agent_service.server.stop_requests import StopRequests, exit_on_signal, ignore_signals
+from agent_service.server.tls import Certificate, TlsOptions
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from starlette.types import ASGIApp
 
 _log = logging.getLogger("agent_service.server")
-
-KEEP_ALIVE_SECONDS = 75
-"""Longer than the 60 s after which common load balancers drop idle connections, so that they drop first."""
 
 FINISH_SECONDS = 2
 """After the drain: for answers on their way out and requests that are no queries."""
@@ -58,6 +54,9 @@ class Service(Protocol):
     def app(self) -> ASGIApp:
         """The ASGI application. Its lifespan starts and stops the service."""
 
+    def withdraw(self) -> None:
+        """Not ready any more, but answer queries as before."""
+
     def begin_drain(self) -> None:
         """Not ready any more; refuse new queries with ``ShuttingDownError``, go on with those in flight."""
 
@@ -70,30 +69,50 @@ class ProcessOptions:
     """How the process behaves to clients and at its end.
 
     Attributes:
-        grace_seconds: how long queries in flight may go on after the first signal.
+        grace_seconds: how long queries in flight may go on when the drain begins.
+        delay_seconds: how long queries are welcome after the first signal, while the service is not ready any
+            more: for load balancers to notice.
         guard: limits of each connection.
+        tls: what to serve HTTPS with; None serves HTTP.
     """
 
     grace_seconds: float = 30.0
+    delay_seconds: float = 0.0
     guard: GuardOptions = field(default_factory=GuardOptions)
+    tls: TlsOptions | None = None
 
     def __post_init__(self) -> None:
-        if self.grace_seconds < 0:
-            raise ValueError(f"grace_seconds must not be below 0, not {self.grace_seconds}")
+        for name in ("grace_seconds", "delay_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be below 0, not {getattr(self, name)}")
+
+    @property
+    def leave_seconds(self) -> float:
+        """From the first signal to the end of the last query."""
+        return self.delay_seconds + self.grace_seconds
+
+    def certificate(self) -> Certificate | None:
+        """What HTTPS is served with, as it is on disk.
+
+        Raises:
+            TlsError: a file cannot be read, or they do not belong together.
+        """
+        return None if self.tls is None else Certificate.load(self.tls, clock=SystemClock())
 
 
 class Process:
     """Serves one service from one listening socket until it is told to stop.
 
-    The first signal begins the drain: the listener stays open, so that probes and new queries get an honest
-    503. When the drain is over, or at a second signal, connections are closed, requests still running are
-    cancelled and awaited, then the service is stopped. Where other processes take over, the drain begins
-    when nothing comes any more on the connections that were open.
+    The first signal begins the drain, after the delay: the listener stays open, so that probes and new
+    queries get an honest 503. When the drain is over, or at a second signal, connections are closed, requests
+    still running are cancelled and awaited, then the service is stopped. Where other processes take over, the
+    drain begins when nothing comes any more on the connections that were open.
 
     Args:
         service: what is served.
         listener: where; closed at the end.
-        options: grace and guards.
+        options: delay, grace and guards.
+        certificate: shown to clients, and kept current; None serves plain HTTP.
         stop_requests: who says when to stop.
         leave_within: ends the process after so many seconds with a status, should all else hang.
         announce: called when queries are welcome.
@@ -105,6 +124,7 @@ class Process:
         service: Service,
         listener: socket.socket,
         options: ProcessOptions,
+        certificate: Certificate | None,
         stop_requests: StopRequests,
         leave_within: Callable[[float, int], None],
         announce: Callable[[], None],
@@ -112,11 +132,13 @@ class Process:
         self._service = service
         self._listener = listener
         self._options = options
+        self._certificate = certificate
         self._stop_requests = stop_requests
         self._leave_within = leave_within
         self._announce = announce
         self._app = DepartingApp(service.app)
-        self._server = _Server(_uvicorn_config(self._app, options.guard))
+        context = None if certificate is None else certificate.context
+        self._server = HttpServer(self._app, guard=options.guard, tls=context)
 
     def __repr__(self) -> str:
         return f"<Process on {self._listener}, {self._stop_requests!r}>"
@@ -149,9 +171,12 @@ class Process:
         lifespan = Lifespan(self._app)
         if not await self._start(lifespan):
             return
+        renewing = self._certificate and asyncio.create_task(self._certificate.keep_current())
         try:
             await self._serve()
         finally:
+            if renewing:
+                renewing.cancel()
             await lifespan.stop()
 
     async def _start(self, lifespan: Lifespan) -> bool:
@@ -172,7 +197,9 @@ class Process:
         self._announce()
         try:
             await _first_of(serving, self._stop_requests.asked)
-            if not self._stop_requests.urgent.is_set():
+            if self._stop_requests.urgent.is_set():
+                await self._withdraw(serving)
+            else:
                 await self._hand_over(serving)
             if not serving.done():
                 await self._drain()
@@ -189,6 +216,16 @@ class Process:
         while steps and self._server.server_state.connections and not self._stop_requests.urgent.is_set():
             steps -= 1
             await _first_of(serving, self._stop_requests.urgent, timeout_seconds=_LOOK_SECONDS)
+
+    async def _withdraw(self, serving: asyncio.Task[None]) -> None:
+        """Serve on for the delay, each client until its next answer, while probes hear that it is over."""
+        delay_seconds = self._options.delay_seconds
+        if delay_seconds:
+            _log.info("not ready any more; queries are answered for %g s on", delay_seconds)
+            self._leave_within(self._options.leave_seconds + STOP_SECONDS, 0)
+            self._app.depart()
+            self._service.withdraw()
+            await _first_of(serving, self._stop_requests.insisted, timeout_seconds=delay_seconds)
 
     async def _drain(self) -> None:
         grace_seconds = self._options.grace_seconds
@@ -228,41 +265,20 @@ def serve(build: Callable[[], Service], *, host: str, port: int, options: Proces
     exit_on_signal()
 
     def serving() -> None:
+        certificate = options.certificate()
         with listen(host, port) as listener:
+            url = url_of(listener, is_secure=certificate is not None)
             Process(
                 service=build(),
                 listener=listener,
                 options=options,
+                certificate=certificate,
                 stop_requests=StopRequests(clock=SystemClock()),
                 leave_within=leave_within,
-                announce=lambda: _log.info("listening on %s", url_of(listener)),
+                announce=lambda: _log.info("listening on %s", url),
             ).run()
 
     return status_of(serving)
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are heard by ``StopRequests``; uvicorn would raise them again after its end."""
-        yield
-
-
-def _uvicorn_config(app: ASGIApp, guard: GuardOptions) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=GuardedProtocol.with_options(guard),
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-    )
 
 
 async def _first_of(

@@ -10,9 +10,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from agent_service.core.errors import CancelledByCallerError
 from agent_service.core.observer import (
     BreakerMoved,
+    CredentialsRead,
     Event,
     FallbackTaken,
     HttpRequestFinished,
+    LimitMet,
+    LimitNotChecked,
     LMCallFinished,
     LoopBlocked,
     LoopLagMeasured,
@@ -20,7 +23,9 @@ from agent_service.core.observer import (
     StoreOperationFinished,
     StreamCutOff,
     ToolFinished,
+    TraceSpansLost,
 )
+from agent_service.core.trace import TRACE
 from agent_service.telemetry.error_codes import FAULTS
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ _STORE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 _STEPS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50)
 
 _LM_OUTCOMES = ("success", "error", "rate_limited", "timeout", "refused", "stopped")
+_CREDENTIAL_SOURCES = ("keys", "jwks")
+_LIMITS = ("key", "user", "tokens")
 _TOOL_OUTCOMES = ("success", "error", "timeout", "stopped")
 
 
@@ -59,9 +66,13 @@ class Counting:
             ToolFinished: self._tool_finished,
             StoreOperationFinished: self._store_operation_finished,
             HttpRequestFinished: self._http_request_finished,
+            CredentialsRead: self._credentials_read,
+            LimitMet: lambda event: self._limits_met(event.limit).inc(),
+            LimitNotChecked: lambda _: self._limits_not_checked.inc(),
             StreamCutOff: lambda _: self._streams_cut_off.inc(),
             LoopLagMeasured: lambda event: self._loop_lag.set(event.lag_seconds),
             LoopBlocked: lambda _: self._loop_blocked.inc(),
+            TraceSpansLost: lambda event: self._spans_lost.inc(event.spans),
         }
 
     def __repr__(self) -> str:
@@ -75,7 +86,7 @@ class Counting:
 
     def _query_finished(self, event: QueryFinished) -> None:
         self._requests("success" if event.code is None else "failure").inc()
-        self._latency.observe(event.latency_seconds)
+        self._latency.observe(event.latency_seconds, _exemplar())
         if event.code is None:
             self._steps.observe(event.reasoning_steps)
         elif event.code == CancelledByCallerError.code:
@@ -103,6 +114,9 @@ class Counting:
         self._http_requests(event.route, event.method, str(event.status)).inc()
         if event.error is not None and event.error != CancelledByCallerError.code:
             self._errors(event.error).inc()
+
+    def _credentials_read(self, event: CredentialsRead) -> None:
+        self._credentials_stale.labels(event.source).set(event.outcome != "success")
 
     def _declare_queries(self) -> None:
         self._requests = self._counters("agent_requests_total", "Queries that ended.", "status")
@@ -152,11 +166,26 @@ class Counting:
         self._streams_cut_off = self._counter(
             "agent_streams_cut_off_total", "Event streams whose reader was too slow."
         )
+        self._limits_met = self._counters(
+            "agent_rate_limit_refusals_total", "Queries refused because of a limit.", "limit"
+        )
+        self._limits_not_checked = self._counter(
+            "agent_rate_limit_errors_total", "Times that a limit was not checked because counting failed."
+        )
+        self._credentials_stale = Gauge(
+            "agent_credentials_stale",
+            "Whether older keys are in force because those of the source cannot be read.",
+            ("source",),
+            registry=self._registry,
+        )
         self._loop_lag = Gauge(
             "agent_event_loop_lag_seconds", "Lateness of the event loop's last tick.", registry=self._registry
         )
         self._loop_blocked = self._counter(
             "agent_event_loop_blocked_total", "Times that the event loop did not turn for too long."
+        )
+        self._spans_lost = self._counter(
+            "agent_trace_spans_lost_total", "Spans of traces that their receiver did not take."
         )
         self._counter("agent_worker_crashes_total", "Processes that ended unasked and were replaced.")
 
@@ -183,6 +212,10 @@ class Counting:
             self._requests(status)
         for code in FAULTS:
             self._errors(code)
+        for limit in _LIMITS:
+            self._limits_met(limit)
+        for source in _CREDENTIAL_SOURCES:
+            self._credentials_stale.labels(source)
         for model in models:
             self._lm_latency(model)
             self._fallbacks(model)
@@ -195,3 +228,9 @@ class Counting:
             self._tool_latency(tool)
             for outcome in _TOOL_OUTCOMES:
                 self._tool_calls(tool, outcome)
+
+
+def _exemplar() -> dict[str, str] | None:
+    """The trace of the query that ends here, when it is kept somewhere."""
+    trace = TRACE.get()
+    return None if trace is None or not trace.is_sampled else {"trace_id": trace.trace_id}

@@ -2,8 +2,8 @@
 
 Everything that logs through the standard library ends here, whoever wrote it. A line has ``timestamp``
 (RFC 3339, UTC, milliseconds), ``level``, ``logger``, ``event``, ``request_id`` when a request is the cause,
-and what else its author gave. No value can forge a line: JSON escapes control characters, and so do we
-for the terminal.
+``key_id`` when its caller came with a key, ``trace_id`` and ``span_id`` within a trace, and what else its
+author gave. No value can forge a line: JSON escapes control characters, and so do we for the terminal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
 
+from agent_service.core.caller import CALLER
 from agent_service.core.context import REQUEST_ID
+from agent_service.core.trace import TRACE
 from agent_service.telemetry.line_handler import LineHandler
 from agent_service.telemetry.redaction import (
     MODEL_LIBRARIES,
@@ -35,6 +37,9 @@ FORMATS = ("json", "pretty")
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 _CHATTY = (*MODEL_LIBRARIES, "httpx", "httpcore", "urllib3", "asyncio")
+_TOLD_BY_US = {"opentelemetry.exporter": "critical", "opentelemetry.util.re": "critical"}
+"""Traces that cannot be sent are told once, not at each attempt; a wrong header is quoted, perhaps a key."""
+
 _COPIES = ("message", "asctime", "color_message", "taskName")
 """What other formatters, uvicorn and newer Pythons leave behind on a record."""
 
@@ -77,7 +82,8 @@ def configure_logging(options: LogOptions, *, stream: TextIO | None = None) -> N
     for name in _SELF_MADE:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    levels = {"": "info"} | dict.fromkeys(_CHATTY, "warning") | dict(options.levels)
+    chatty = dict.fromkeys(_CHATTY, "warning") | _TOLD_BY_US
+    levels = {"": "info"} | chatty | dict(options.levels)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level.upper())
 
@@ -118,6 +124,10 @@ def _arranged(record: logging.LogRecord) -> dict[str, Any]:
     request_id = given.pop("request_id", "") or REQUEST_ID.get()
     if request_id:
         line["request_id"] = request_id
+    if (key_id := CALLER.get().key_id) is not None:
+        line["key_id"] = key_id
+    if (trace := TRACE.get()) is not None:
+        line["trace_id"], line["span_id"] = trace.trace_id, trace.span_id
     line.update(given)
     if record.exc_info and record.exc_info[1] is not None:
         line["exception"] = described(record.exc_info[1])

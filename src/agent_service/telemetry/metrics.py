@@ -5,16 +5,11 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CONTENT_TYPE_PLAIN_0_0_4,
-    CollectorRegistry,
-    Gauge,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.registry import Collector
 
 from agent_service.telemetry.counting import Counting
+from agent_service.telemetry.exposition import written
 from agent_service.telemetry.upstream_gauges import UpstreamGauges
 
 if TYPE_CHECKING:
@@ -88,9 +83,9 @@ class Metrics:
             f"{family.name}_total" if family.type == "counter" else family.name for family in families
         )
 
-    def expose(self) -> tuple[bytes, str]:
-        """The exposition in Prometheus' text format, and its content type."""
-        return generate_latest(_WithoutCreated(self._registry)), CONTENT_TYPE_PLAIN_0_0_4
+    def expose(self, accept: str = "") -> tuple[bytes, str]:
+        """The exposition and its content type; see ``written``."""
+        return written(_WithoutCreated(self._registry), accept)
 
     def families(self) -> list[Metric]:
         """What ``expose`` writes down."""

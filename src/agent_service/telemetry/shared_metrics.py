@@ -34,16 +34,16 @@ class SharedMetrics:
     def __repr__(self) -> str:
         return f"<SharedMetrics of {self._metrics!r}>"
 
-    async def expose(self) -> tuple[bytes, str]:
-        """The exposition of all processes, and its content type.
+    async def expose(self, accept: str = "") -> tuple[bytes, str]:
+        """The exposition of all processes, and its content type; see ``written``.
 
         Raises:
             SiblingsSilentError: numbers of one process alone would be wrong.
         """
         if not self._siblings.are_there:
-            return self._metrics.expose()
+            return self._metrics.expose(accept)
         answers = await self._siblings.ask("metrics", self._snapshot(), within_seconds=WITHIN_SECONDS)
-        return exposition_of(answers.facts[0])
+        return exposition_of(answers.facts[0], accept)
 
     async def run(self) -> None:
         """Note the numbers again and again until cancelled, and then once more; at once done when alone."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent_service.api.openai.schemas import ANONYMOUS, ChatRequest, ResponseRequest
+from agent_service.api.openai.schemas import ChatRequest, ResponseRequest
 
 MESSAGES = [{"role": "user", "content": "Hi?"}]
 TOOL = {"type": "function", "function": {"name": "f"}}
@@ -100,7 +100,7 @@ def test_who_asks_is_the_user_then_the_metadata_then_nobody() -> None:
 
     assert (named.user_id, named.session_id) == ("ada", "trip")
     assert _chat(metadata={"user_id": "bob"}).user_id == "bob"
-    assert (_chat().user_id, _chat().session_id) == (ANONYMOUS, None)
+    assert (_chat().user_id, _chat().session_id) == (None, None)
     assert named.metadata is not None
     assert named.metadata.model_dump() == {"user_id": "bob", "session_id": "trip", "team": "a"}
 

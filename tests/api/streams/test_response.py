@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent_service.api.departures import DEPARTURES
 from agent_service.api.streams.response import HEARTBEAT_SECONDS, frame
 from agent_service.core.errors import CancelledByCallerError, UpstreamError
 from agent_service.core.observer import HttpRequestFinished, RunStarted, ToolStarted
@@ -15,6 +16,8 @@ from agent_service.core.stream_events import StreamEvent
 from agent_service.runtime.streams.queries import StreamOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_service.core.messages import Answer, Query
     from tests.api.conftest import Connection, Service
 
@@ -158,6 +161,21 @@ async def test_a_server_that_cancels_the_request_stops_the_run(service: Service)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+class _Server:
+    """Whose client stays until it is cut off."""
+
+    has_hung_up = False
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        pass
+
+    def unwatch(self, callback: Callable[[], None]) -> None:
+        pass
+
+    def hang_up(self) -> None:
+        self.has_hung_up = True
+
+
 async def test_a_reader_that_is_cut_off_gets_no_end(service: Service) -> None:
     """The connection breaks off while a send hangs: a half stream must not look like a whole one."""
     service.stream_options = StreamOptions(buffer_bytes=1000)
@@ -175,7 +193,8 @@ async def test_a_reader_that_is_cut_off_gets_no_end(service: Service) -> None:
         raise AssertionError
 
     service.answering.script = script
-    connection = service.connection(STREAM)
+    server = _Server()
+    connection = service.connection(STREAM, **{DEPARTURES: server})
     connection.arrives(BODY)
     serving = asyncio.create_task(connection.serve())
     await _settle()
@@ -183,6 +202,7 @@ async def test_a_reader_that_is_cut_off_gets_no_end(service: Service) -> None:
     await serving
 
     assert connection.sent[-1]["more_body"] is True
+    assert server.has_hung_up
     await _settle()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

@@ -87,6 +87,19 @@ async def test_an_attempt_is_told_and_counted() -> None:
     assert at.run.usage == usage
 
 
+async def test_listeners_may_look_at_what_was_asked_and_answered() -> None:
+    """By reference; an event that is printed does not show it."""
+    at = bench("four")
+
+    answer = await at.call()
+
+    (started,) = at.observer.of(LMCallStarted)
+    assert started.request is REQUEST
+    assert at.finished().response is answer
+    assert "four" not in repr(at.finished())
+    assert "request=" not in repr(started)
+
+
 async def test_unknown_usage_counts_the_call_alone() -> None:
     """A model that reports no tokens still made a call."""
     at = bench(response("four", usage=lm15.Usage()))

@@ -14,6 +14,7 @@ from agent_service.core.observer import ToolFinished, ToolStarted
 from agent_service.programs.context import current_run, running
 from agent_service.programs.tools import observation
 from tests.programs.tools.conftest import awhere, where
+from tests.traces import FakeTrace, within
 
 if TYPE_CHECKING:
     from agent_service.core.run import Run
@@ -36,6 +37,19 @@ async def test_a_call_is_told_and_counted(at: Bench) -> None:
         ToolFinished("r1", "look_up", 2, "success", 0.5),
     ]
     assert at.run.tools_used == ("look_up", "look_up")
+
+
+@pytest.mark.parametrize("wants_content", [True, False])
+async def test_a_trace_is_told_the_arguments_when_it_wants_them(at: Bench, wants_content: bool) -> None:
+    """Shortened and masked as for those who follow the run; nobody else is told."""
+
+    async def look_up(word: str, api_key: str) -> str:
+        return word + api_key
+
+    with within(FakeTrace(wants_content=wants_content)):
+        await at.acall(look_up, word="x", api_key="y")
+    (started,) = at.observer.of(ToolStarted)
+    assert started.arguments == ({"word": "x", "api_key": "***"} if wants_content else None)
 
 
 async def test_a_sync_tool_works_off_the_loop_and_an_async_one_on_it(at: Bench) -> None:

@@ -2,7 +2,7 @@
 
 Usage: serve_fake.py HOST PORT GRACE_SECONDS [MODE]
 
-MODE is slow-build, slow-start, failed-start, failed-part, broken-start or failed-build.
+MODE is slow-build, slow-start, failed-start, failed-part, broken-start, failed-build, late or very-late.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ class FakeService:
         self.in_flight = 0
         self.idle = asyncio.Event()
         self.finish = asyncio.Event()
+
+    def withdraw(self) -> None:
+        """Not ready any more."""
+        say("withdrawn")
 
     def begin_drain(self) -> None:
         """Refuse queries."""
@@ -123,4 +127,8 @@ def build() -> FakeService:
     return FakeService()
 
 
-sys.exit(serve(build, host=HOST, port=int(PORT), options=ProcessOptions(grace_seconds=float(GRACE_SECONDS))))
+DELAYS_SECONDS = {"late": 1.0, "very-late": 60.0}
+OPTIONS = ProcessOptions(
+    grace_seconds=float(GRACE_SECONDS), delay_seconds=DELAYS_SECONDS.get("".join(MODE), 0.0)
+)
+sys.exit(serve(build, host=HOST, port=int(PORT), options=OPTIONS))

@@ -81,3 +81,15 @@ def test_a_family_says_how_its_values_become_one(
     for worker, value in enumerate(of_each):
         totals.note(worker, snapshot(family("it", value, kind="gauge", merge=merge)))
     assert values(totals) == {"it": of_all}
+
+
+def test_of_exemplars_the_latest_stays() -> None:
+    """It leads to a trace that is most likely still kept; one without a time is the oldest."""
+    totals = Totals()
+    for worker, told_at in enumerate((5.0, 9.0, None)):
+        told = family("latency", 1, kind="histogram")
+        told["samples"][0].append([{"trace_id": str(worker)}, 0.1, told_at])
+        totals.note(worker, snapshot(told))
+    totals.note(4, snapshot(family("latency", 1, kind="histogram")))
+    (merged,) = totals.merged()["families"]
+    assert merged["samples"] == [["latency", {}, 4, [{"trace_id": "1"}, 0.1, 9.0]]]

@@ -44,6 +44,11 @@ def error_response(error: ServiceError, request_id: str) -> Response:  # noqa: A
     )
 
 
+def error_example(error: ServiceError) -> dict[str, Any]:
+    """``error`` for the OpenAPI document."""
+    return ErrorAnswer(error=error_document(status_of(error), error.code, error.detail)).model_dump()
+
+
 def stream_error(problem: dict[str, Any]) -> dict[str, Any]:
     """A problem document as clients find it within a stream."""
     return error_document(problem["status"], problem["error"], problem["detail"]).model_dump()

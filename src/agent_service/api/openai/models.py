@@ -22,7 +22,7 @@ class Models:
 
     async def list(self, request: Request) -> Response:  # noqa: ARG002 - the signature of a handler
         """All of them."""
-        listed = ModelList(data=[Model(id=self._programs.program)])
+        listed = ModelList(data=[Model(id=name) for name in self._programs.names])
         return Response(listed.model_dump_json(), media_type="application/json")
 
     async def retrieve(self, request: Request) -> Response:

@@ -138,7 +138,7 @@ def _internal(response: Document) -> Document:
 
 
 def _missing(headers: Document) -> Document:
-    error = NotFoundError("No such model is served; the model is 'default'.")
+    error = NotFoundError("No such model is served; there is 'default'.")
     example = {"error": error_document(404, error.code, error.detail).model_dump()}
     content = {"schema": {"$ref": _REF.format(model="ErrorAnswer")}, "example": example}
     description = f"`{error.code}`: {error.title}"

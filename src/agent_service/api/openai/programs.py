@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from agent_service.api.openai.schemas import ProgramRequest
+from agent_service.api.openai.schemas import ANONYMOUS, ProgramRequest
 from agent_service.api.query import while_connected
 from agent_service.api.requests import read_json, read_timeout_seconds, validated
 from agent_service.api.schemas import QueryRequest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from agent_service.api.access.admission import Admission
     from agent_service.api.openai.conversation import Asked
     from agent_service.api.query import ApiOptions
     from agent_service.core.messages import Answer
@@ -48,27 +49,35 @@ _Request = TypeVar("_Request", bound=ProgramRequest)
 
 
 class Programs:
-    """The programs as OpenAI's clients ask them. One is served.
+    """The programs that a question can be asked, as OpenAI's clients ask them.
 
     Args:
-        program: its name, which clients give as the model.
+        names: theirs, of which clients give one as the model.
         options: bounds of what a caller may send.
         answering: answers the queries.
         following: answers those that are streamed.
+        admission: says who may ask.
     """
 
     def __init__(
-        self, *, program: str, options: ApiOptions, answering: Answering, following: Following
+        self,
+        *,
+        names: Sequence[str],
+        options: ApiOptions,
+        answering: Answering,
+        following: Following,
+        admission: Admission,
     ) -> None:
-        self.program = program
+        self.names = tuple(names)
         self._options = options
         self._limits = {"max_question_chars": options.max_question_chars}
         self._answering = answering
         self._following = following
+        self._admission = admission
         self._turnstile = Turnstile()
 
     def __repr__(self) -> str:
-        return f"<Programs {self.program}>"
+        return f"<Programs {', '.join(self.names)}>"
 
     def check(self, name: str) -> None:
         """Refuse names of programs that are not served.
@@ -76,18 +85,21 @@ class Programs:
         Raises:
             NotFoundError: there is none of this name.
         """
-        if name != self.program:
-            raise NotFoundError(f"No such model is served; the model is {self.program!r}.")
+        if name not in self.names:
+            served = ", ".join(map(repr, self.names))
+            detail = f"there is {served}" if served else "no program here takes a plain question"
+            raise NotFoundError(f"No such model is served; {detail}.")
 
     async def read(self, request: Request, model: type[_Request]) -> _Request:
         """The body as ``model``, once it is this request's turn.
 
         Raises:
-            ServiceError: it is not valid, or names no program of ours.
+            ServiceError: it is not valid, names no program of ours, or its caller may not ask it.
         """
         await self._turnstile.enter()
         asked = validated(model, await read_json(request, max_bytes=self._options.max_body_bytes))
         self.check(asked.model)
+        await self._admission.admit(self._user_id(asked))
         return asked
 
     def query(
@@ -104,7 +116,7 @@ class Programs:
         self._check_question(asked.question, field)
         return Query(
             request_id=REQUEST_ID.get(),
-            conversation=ConversationId(sent.user_id, place.session_id or f"request-{place.turn_id}"),
+            conversation=ConversationId(self._user_id(sent), place.session_id or f"request-{place.turn_id}"),
             question=asked.question,
             timeout_seconds=timeout_seconds,
             turn_id=place.turn_id,
@@ -113,6 +125,7 @@ class Programs:
             after_turn_id=place.after_turn_id,
             is_recalled=place.is_recalled,
             is_kept=place.is_kept,
+            program=sent.model,
         )
 
     async def answer(self, query: Query, request: Request) -> Answer:
@@ -127,6 +140,9 @@ class Programs:
             self._following.follow(query, goes_on=False), request.receive, request.scope
         )
         return EventStream(source, presentation=LastEvents(), write=write)
+
+    def _user_id(self, sent: ProgramRequest) -> str:
+        return sent.user_id or self._admission.default_user_id(ANONYMOUS)
 
     def _check_question(self, question: str, field: str) -> None:
         try:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from agent_service.api.schemas import SessionId, UserId  # noqa: TC001 - pydantic resolves annotations at run time
 
 ANONYMOUS = "anonymous"
-"""Who asks when a request names nobody."""
+"""Who asks when a request names nobody, and no key does."""
 
 
 def _only(*allowed: object, why: str) -> BeforeValidator:
@@ -145,9 +145,9 @@ class ProgramRequest(_Sent):
     tools: _NoTools = None
 
     @property
-    def user_id(self) -> str:
-        """Who asks."""
-        return self.user or (self.metadata and self.metadata.user_id) or ANONYMOUS
+    def user_id(self) -> str | None:
+        """Who asks, when the request says so."""
+        return self.user or (self.metadata and self.metadata.user_id) or None
 
     @property
     def session_id(self) -> str | None:

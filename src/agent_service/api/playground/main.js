@@ -25,11 +25,11 @@ async function askQuestion(question, key = randomId()) {
   const controller = new AbortController();
   setAsking(controller);
   const session = kept.session;
-  const reply = new Reply(question, () => askQuestion(question, key));
+  const reply = new Reply(() => askQuestion(question, key));
   announce("Asked. Waiting for the answer.");
   try {
     for await (const event of ask(question, key, controller.signal)) reply.take(event);
-    titles.note(session, question);
+    titles.note(session, question.text);
     announce(`Answer: ${reply.answer.textContent}`);
     showSessions();
   } catch (error) {
@@ -44,12 +44,15 @@ async function askQuestion(question, key = randomId()) {
 }
 
 async function submit() {
-  const question = $("question").value.trim();
-  if (!question || asking) return;
-  $("question").value = "";
+  const text = $("question").value.trim();
+  const isPlain = !programs.chosen || programs.chosen.is_plain;
+  if (asking || (isPlain && !text)) return;
+  const question = asked(text);
+  if (!question) return;
+  if (isPlain) $("question").value = "";
   fitQuestion();
   await loading; // what was said before comes first, and takes the place of all that is shown
-  showQuestion(question);
+  showQuestion(question.text);
   transcript.scrollTop = transcript.scrollHeight;
   askQuestion(question);
 }
@@ -99,7 +102,7 @@ async function openSession(session) {
   keep({ session });
   openList(false);
   await showConversation();
-  $("question").focus();
+  firstField().focus();
 }
 
 let shownConversations = 0;
@@ -118,7 +121,7 @@ async function loadConversation() {
     if (turn !== shownConversations) return;
     transcript.replaceChildren();
     history.turns.forEach(showTurn);
-    if (history.turns.length) titles.note(kept.session, history.turns[0].question);
+    if (history.turns.length) titles.note(kept.session, questionOf(history.turns[0]));
     if (history.next_before_seq) transcript.prepend(earlierButton(history.next_before_seq));
     if (!history.turns.length) showEmpty((text) => { $("question").value = text; submit(); });
     transcript.scrollTop = transcript.scrollHeight;
@@ -171,6 +174,22 @@ async function askToErase(session, title) {
   }
 }
 
+let askingForKey = null;
+
+// Calls that were refused together wait for one answer.
+async function hasAnotherKey(refused, problem) {
+  askingForKey ??= kept.key === refused ? askForKey(problem) : null;
+  await askingForKey;
+  askingForKey = null;
+  return kept.key !== refused;
+}
+
+async function askForKey(problem) {
+  $("new-key").value = "";
+  $("ask-key-reason").textContent = problem.message;
+  if ((await chosenIn($("ask-key"))) === "save") keep({ key: $("new-key").value.trim() });
+}
+
 async function changeSettings() {
   $("user").value = kept.user;
   $("key").value = kept.key;
@@ -180,7 +199,7 @@ async function changeSettings() {
   const moved = user && user !== kept.user;
   keep({ user: user || kept.user, key: $("key").value.trim(), theme: $("theme").value, ...(moved && { session: "default" }) });
   applyTheme();
-  await Promise.all([showInfo(), showConversation(), look()]);
+  await Promise.all([showPrograms(), showConversation(), look()]);
 }
 
 function applyTheme() {
@@ -194,25 +213,15 @@ function openList(open) {
   if (open) $("new").focus();
 }
 
-async function showInfo() {
-  try {
-    const info = await (await call("/api/v1/info")).json();
-    const demo = info.model === "offline";
-    $("model").textContent = demo ? "offline demo, no model" : info.model;
-    $("model").classList.toggle("demo", demo);
-    if (demo) $("model").title = "No language model is configured: rules answer. Set OPENAI_API_KEY or AGENT_MODEL.";
-    $("program").replaceChildren(element("option", { value: info.program }, info.program));
-    $("program-label").hidden = false;
-  } catch {
-    $("model").textContent = "";
-  }
-}
-
 $("composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
 $("question").addEventListener("input", fitQuestion);
 $("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); submit(); }
 });
+$("composer").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); $("composer").requestSubmit(); }
+});
+$("program").addEventListener("change", () => { choose($("program").value); firstField().focus(); });
 $("stop").addEventListener("click", () => asking?.abort());
 $("new").addEventListener("click", beginConversation);
 $("open-settings").addEventListener("click", changeSettings);
@@ -221,17 +230,20 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select, dialog");
   if (event.key === "Escape" && asking && !event.target.closest?.("dialog")) asking.abort();
   else if (event.key === "Escape") openList(false);
-  else if (event.key === "/" && !typing) { event.preventDefault(); $("question").focus(); }
+  else if (event.key === "/" && !typing) { event.preventDefault(); firstField().focus(); }
   else if (event.altKey && event.code === "KeyN") { event.preventDefault(); beginConversation(); }
 });
 document.addEventListener("click", (event) => {
   if (!event.target.closest("#sidebar, #open-list, dialog")) openList(false);
 });
 document.addEventListener("visibilitychange", look);
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.addEventListener("click", () => button.closest("dialog").close());
+}
 
 keep({});
 applyTheme();
-showInfo();
+showPrograms();
 showConversation();
 keepLooking();
 $("question").focus();

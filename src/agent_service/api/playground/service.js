@@ -10,11 +10,12 @@ const kept = {
   session: localStorage.getItem("session") || "default",
   key: sessionStorage.getItem("key") || "",
   theme: localStorage.getItem("theme") || "",
+  program: localStorage.getItem("program") || "",
 };
 
 function keep(changes) {
   Object.assign(kept, changes);
-  for (const name of ["user", "session", "theme"]) localStorage.setItem(name, kept[name]);
+  for (const name of ["user", "session", "theme", "program"]) localStorage.setItem(name, kept[name]);
   sessionStorage.setItem("key", kept.key);
 }
 
@@ -35,6 +36,7 @@ class Unreachable extends Error {}
 
 const WHAT_TO_DO = {
   unauthorized: "Enter your API key under Settings.",
+  identity_unavailable: "The service cannot check who you are at the moment. Ask again shortly.",
   forbidden: "This key may not do that: use another key or the user_id it belongs to, under Settings.",
   rate_limited: "You ask faster than your limit allows. Wait a little.",
   invalid_request: "Change the question and ask again.",
@@ -58,7 +60,8 @@ function whatToDo(error) {
 }
 
 async function call(path, options = {}) {
-  const headers = { ...(kept.key && { Authorization: `Bearer ${kept.key}` }), ...options.headers };
+  const key = kept.key;
+  const headers = { ...(key && { Authorization: `Bearer ${key}` }), ...options.headers };
   let response;
   try {
     response = await fetch(path, { cache: "no-store", ...options, headers });
@@ -73,7 +76,9 @@ async function call(path, options = {}) {
   } catch {
     document = { title: `The answer was ${response.status}` };
   }
-  throw new Problem(document, Number(response.headers.get("Retry-After")));
+  const problem = new Problem(document, Number(response.headers.get("Retry-After")));
+  if (problem.code === "unauthorized" && !options.quiet && (await hasAnotherKey(key, problem))) return call(path, options);
+  throw problem;
 }
 
 const ofUser = () => `/api/v1/users/${encodeURIComponent(kept.user)}`;
@@ -120,9 +125,9 @@ async function* eventsOf(response) {
   }
 }
 
-// The events of one question. The same key asks the same question again without running it twice.
-async function* ask(question, idempotencyKey, signal) {
-  const response = await call("/api/v1/query/stream", {
+// The events of one question: `body` is asked at `path`. The same key asks the same question again without running it twice.
+async function* ask({ path, body }, idempotencyKey, signal) {
+  const response = await call(`${path}/stream`, {
     method: "POST",
     signal,
     headers: {
@@ -130,7 +135,7 @@ async function* ask(question, idempotencyKey, signal) {
       Accept: "text/event-stream",
       "Idempotency-Key": idempotencyKey,
     },
-    body: JSON.stringify({ user_id: kept.user, session_id: kept.session, question }),
+    body: JSON.stringify({ user_id: kept.user, session_id: kept.session, ...body }),
   });
   let ended = false;
   for await (const event of eventsOf(response)) {

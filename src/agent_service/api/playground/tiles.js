@@ -99,7 +99,7 @@ async function look() {
     return;
   }
   try {
-    const response = await call("/api/v1/metrics");
+    const response = await call("/api/v1/metrics", { quiet: true });
     showMetrics(samplesOf(await response.text()), performance.now());
   } catch {
     for (const name of ["pool", "waiting", "rate", "latency"]) tile(name, "\u2013");

@@ -47,13 +47,12 @@ const EXAMPLES = ["What is 17 * 23?", "What day is it today?", "How many km are 
 
 function showEmpty(onPick) {
   const examples = EXAMPLES.map((text) => element("li", {}, element("button", { type: "button", onclick: () => onPick(text) }, text)));
-  transcript.replaceChildren(element("div", { class: "empty" }, element("p", {}, "Nothing was said here yet. For example:"), element("ul", {}, ...examples)));
+  transcript.replaceChildren(element("div", { class: "empty" }, element("p", {}, "Nothing was said here yet. For example:"), element("ul", { hidden: programs.chosen && !programs.chosen.is_plain }, ...examples)));
 }
 
 // One answer in the making.
 class Reply {
-  constructor(question, askAgain) {
-    this.question = question;
+  constructor(askAgain) {
     this.askAgain = askAgain;
     this.text = "";
     this.unfinished = [];
@@ -111,7 +110,7 @@ class Reply {
     const tools = answer.reasoning_steps === 1 ? "1 step" : `${answer.reasoning_steps ?? 0} steps`;
     this.summary.textContent = answer.tools_used?.length ? `${tools}: ${answer.tools_used.join(", ")}` : tools;
     if (!this.list.children.length) this.details.remove();
-    followingEnd(() => this.answer.replaceChildren(...written(answer.answer)));
+    followingEnd(() => this.answer.replaceChildren(...shownAnswer(answer)));
     this.about.append(
       ...[
         answer.latency_ms !== undefined && duration(answer.latency_ms),
@@ -120,7 +119,7 @@ class Reply {
         answer.stored === false && "not stored",
         ...(answer.degraded || []).map((what) => `without ${what}`),
       ].filter(Boolean).map((text) => element("span", {}, text)),
-      element("button", { type: "button", class: "quiet", onclick: () => navigator.clipboard?.writeText(answer.answer).then(() => announce("Copied")) }, "Copy"),
+      element("button", { type: "button", class: "quiet", onclick: () => navigator.clipboard?.writeText(textOf(answer)).then(() => announce("Copied")) }, "Copy"),
     );
   }
 
@@ -178,8 +177,10 @@ function shortly(values) {
   return text.length > 120 ? `${text.slice(0, 120)}\u2026` : text;
 }
 
+const questionOf = (turn) => (turn.inputs ? named(turn.inputs) : turn.question);
+
 function showTurn(turn) {
-  showQuestion(turn.question);
-  const card = element("article", { class: "reply", "aria-label": "Answer" }, element("p", { class: "answer" }, ...written(turn.answer)), element("div", { class: "about" }, element("span", {}, new Date(turn.at).toLocaleString()), turn.model ? element("span", {}, turn.model) : null));
+  showQuestion(questionOf(turn));
+  const card = element("article", { class: "reply", "aria-label": "Answer" }, element("p", { class: "answer" }, ...shownAnswer(turn)), element("div", { class: "about" }, element("span", {}, new Date(turn.at).toLocaleString()), turn.model ? element("span", {}, turn.model) : null));
   transcript.append(card);
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.responses import Response
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from agent_service.api.query import Queries
+    from agent_service.api.access.admission import Admission
+    from agent_service.core.messages import Query
     from agent_service.runtime.streams.base import EventSource, Following, Resuming
 
 LAST_EVENT_ID = "Last-Event-ID"
@@ -30,6 +31,17 @@ _PLAIN_MEDIA_TYPES = ("application/json", "*/*", "application/*")
 _QUALITY = re.compile(r";\s*q=([01](?:\.\d{0,3})?)\s*(?:;|$)", re.IGNORECASE)
 
 
+class Reading(Protocol):
+    """Reads queries out of requests."""
+
+    async def read(self, request: Request) -> Query:
+        """The query in a request.
+
+        Raises:
+            ServiceError: the request is not valid, or its caller may not ask it.
+        """
+
+
 class StreamedQueries:
     """The endpoint that answers questions as event streams.
 
@@ -37,16 +49,22 @@ class StreamedQueries:
         queries: reads the requests, as for the plain endpoint.
         following: answers and tells of the steps.
         resuming: reads streams again.
+        admission: says who may.
     """
 
-    def __init__(self, *, queries: Queries, following: Following, resuming: Resuming) -> None:
+    def __init__(
+        self, *, queries: Reading, following: Following, resuming: Resuming, admission: Admission
+    ) -> None:
         self._queries = queries
         self._following = following
         self._resuming = resuming
+        self._admission = admission
 
     async def ask(self, request: Request) -> EventStream:
         """Answer the question in the body by events; refusals are those of the plain endpoint."""
-        parameters = validated(StreamParameters, read_parameters(request))
+        given = read_parameters(request)
+        asked = {name: value for name, value in given.items() if name not in request.path_params}
+        parameters = validated(StreamParameters, asked)
         query = await self._queries.read(request)
         goes_on = parameters.on_disconnect == "continue"
         source = await while_connected(
@@ -57,6 +75,7 @@ class StreamedQueries:
     async def resume(self, request: Request) -> Response | EventStream:
         """Pick a stream up behind the event that the client has seen last; 204 when that was its end."""
         parameters = validated(ResumeParameters, read_parameters(request))
+        await self._admission.admit(parameters.user_id, "conversation")
         source = await self._resuming.resume(
             parameters.user_id, parameters.request_id, after=_last_event_id(request)
         )

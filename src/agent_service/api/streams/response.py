@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
+from agent_service.api.departures import DEPARTURES
 from agent_service.api.middleware import ERROR_CODE
 from agent_service.core.context import REQUEST_ID
 from agent_service.core.errors import ServiceError
@@ -60,6 +61,8 @@ class EventStream:
         leaving = asyncio.ensure_future(_client_gone(receive))
         try:
             await asyncio.wait({sending, leaving, self._source.cut_off}, return_when=asyncio.FIRST_COMPLETED)
+            if self._source.cut_off.done() and DEPARTURES in scope:
+                scope[DEPARTURES].hang_up()
             if not sending.done():
                 raise ClientDisconnect
             sending.result()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from agent_service.config import Settings
+from agent_service.config.options import program_options
 from agent_service.programs.conversation import render
 from agent_service.programs.default_agent import default_agent
 from agent_service.programs.fields import fields_of
@@ -25,8 +26,9 @@ def served_program() -> tuple[dspy.Module, Callable[[str], dict[str, Any]]]:
         SettingsError: when the settings are wrong.
     """
     settings = Settings.load(dotenv_path=Path(".env"))
-    if settings.agent_program is not None:
-        program = load_module(settings.agent_program)
+    path = program_options(settings).programs[0].path
+    if path is not None:
+        program = load_module(path)
     else:
         tools = [load_tool(path) for path in settings.agent_tools]
         program = default_agent(tools, max_steps=settings.agent_max_steps)

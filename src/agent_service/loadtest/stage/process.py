@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-_LISTENING = re.compile(r"(?:listening|running) on (http://[^\s\"]+)")
+_LISTENING = re.compile(r"(?:listening|running) on (https?://[^\s\"]+)")
 _START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
 _LOOK_EVERY_SECONDS = 0.05

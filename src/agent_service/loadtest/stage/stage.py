@@ -17,6 +17,7 @@ from agent_service.loadtest.stage.process import ServerProcess, allow_many_conne
 from agent_service.loadtest.stage.server import Server
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
     from types import TracebackType
 
@@ -37,6 +38,7 @@ class StageOptions:
         model: a real language model; None simulates one.
         program: what is served; None leaves it to the settings.
         question: what is asked; ``{n}`` stands for the number of the query.
+        trust: who may vouch for a service behind https; None trusts the system's authorities.
         latency_seconds: of each call of the simulated model.
         simulators: processes of the simulated model.
         pin: whether each server is held on one core and all else kept off it.
@@ -52,6 +54,7 @@ class StageOptions:
     simulators: int = 1
     pin: bool = False
     baselines: tuple[str, ...] = ()
+    trust: ssl.SSLContext | None = None
 
 
 class Stage:
@@ -142,7 +145,8 @@ class Stage:
             return {"user_id": f"bench-{run}-{number}", "question": question.replace("{n}", str(number))}
 
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
-        return Server(SERVICE, Endpoint(f"{url.rstrip('/')}/api/v1/query", body, headers), process)
+        endpoint = Endpoint(f"{url.rstrip('/')}/api/v1/query", body, headers, self._options.trust)
+        return Server(SERVICE, endpoint, process)
 
     def _baseline(self, name: str, process: ServerProcess) -> Server:
         question = self._options.question

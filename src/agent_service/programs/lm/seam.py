@@ -135,8 +135,8 @@ class LMSeam:
             place = await self._place(run)
         permit = self._permit(run, attempt, place)
         started = self._clock.monotonic()
-        verdict, usage, retry_after_seconds = _STOPPED, _A_CALL, None
-        run.emit(LMCallStarted(run.request_id, self.model, attempt))
+        verdict, usage, retry_after_seconds, response = _STOPPED, _A_CALL, None, None
+        run.emit(LMCallStarted(run.request_id, self.model, attempt, request))
         try:
             response = await self._call(run, request, transport or self.transport)
             used = response.usage
@@ -154,7 +154,7 @@ class LMSeam:
             latency_seconds = self._clock.monotonic() - started
             _report(permit, place, verdict, latency_seconds, retry_after_seconds)
             run.count_tokens(usage)
-            run.emit(self._finished(run, attempt, verdict, latency_seconds, usage))
+            run.emit(self._finished(run, attempt, verdict, latency_seconds, usage, response=response))
 
     def _permit(self, run: Run, attempt: int, place: LimitPermit | None) -> Permit:
         """The breaker's permit and a call of the run's budget, or neither; then ``place`` is given back."""
@@ -212,9 +212,17 @@ class LMSeam:
         return response
 
     def _finished(
-        self, run: Run, attempt: int, verdict: Verdict, latency_seconds: float, usage: Usage
+        self,
+        run: Run,
+        attempt: int,
+        verdict: Verdict,
+        latency_seconds: float,
+        usage: Usage,
+        *,
+        response: lm15.Response | None = None,
     ) -> LMCallFinished:
-        return LMCallFinished(run.request_id, self.model, attempt, verdict.outcome, latency_seconds, usage)
+        outcome = verdict.outcome
+        return LMCallFinished(run.request_id, self.model, attempt, outcome, latency_seconds, usage, response)
 
     async def _pause_or_raise(self, run: Run, attempt: int, error: lm15.LM15Error) -> None:
         """Wait before the next attempt, or raise ``error`` when there is to be none."""

@@ -20,7 +20,6 @@ from agent_service.server.workers.totals import Totals
 from agent_service.server.workers.worker import HEARD_SIGNALS
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from agent_service.server.process import ProcessOptions
@@ -57,20 +56,21 @@ def supervise(
     statuses = []
 
     def supervising() -> None:
+        options.certificate()  # each worker loads its own; what is wrong with it is told once
         with listen(host, port) as listener:
             prepare()
             # What lives now lives as long as the workers: their collectors leave its pages shared.
             gc.collect()
             gc.freeze()
             crew = Crew(listener=listener, build=build, options=options, start_method=start_method)
-            statuses.append(_run(crew, listener, roster, grace_seconds=options.grace_seconds))
+            url = url_of(listener, is_secure=options.tls is not None)
+            statuses.append(_run(crew, url, roster, leave_seconds=options.leave_seconds))
 
     return status_of(supervising) or statuses[0]
 
 
-def _run(crew: Crew, listener: socket.socket, roster: RosterOptions, *, grace_seconds: float) -> int:
+def _run(crew: Crew, url: str, roster: RosterOptions, *, leave_seconds: float) -> int:
     clock, totals = SystemClock(), Totals()
-    url = url_of(listener)
     with SignalPipe((*HEARD_SIGNALS, signal.SIGCHLD)) as signals:
         office = Office(
             crew=crew,
@@ -81,7 +81,7 @@ def _run(crew: Crew, listener: socket.socket, roster: RosterOptions, *, grace_se
         )
         return Supervisor(
             office,
-            grace_seconds=grace_seconds,
+            grace_seconds=leave_seconds,
             announce=lambda: _log.info("listening on %s", url),
             clock=clock,
         ).run()

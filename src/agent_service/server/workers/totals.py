@@ -1,7 +1,8 @@
 """The numbers of all workers as one: those that live, and what those that ended have counted.
 
 A snapshot is ``{"families": [family, ...]}``; a family has ``name``, ``help``, ``type``, ``merge`` and
-``samples``, each ``[name, labels, value]``. ``merge`` says how values of several workers become one.
+``samples``, each ``[name, labels, value]`` and an exemplar or none. ``merge`` says how values of several
+workers become one.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Totals:
 def _merged(snapshots: Iterable[Facts]) -> Facts:
     """Families and samples in the order in which they first come."""
     families: dict[str, Any] = {}
-    values: dict[str, dict[tuple[Any, ...], float]] = {}
+    values: dict[str, dict[tuple[Any, ...], list[Any]]] = {}
     for snapshot in snapshots:
         for family in snapshot["families"]:
             families.setdefault(family["name"], family)
@@ -75,12 +76,22 @@ def _merged(snapshots: Iterable[Facts]) -> Facts:
     return {"families": [{**family, "samples": _samples(values[name])} for name, family in families.items()]}
 
 
-def _add(values: dict[tuple[Any, ...], float], family: Mapping[str, Any]) -> None:
+def _add(values: dict[tuple[Any, ...], list[Any]], family: Mapping[str, Any]) -> None:
+    """Merge the values; of the exemplars the latest stays."""
     merge = MERGES[family["merge"]]
-    for name, labels, value in family["samples"]:
+    for name, labels, value, *exemplar in family["samples"]:
         key = (name, *labels.items())
-        values[key] = merge(values[key], value) if key in values else value
+        if key not in values:
+            values[key] = [value, *exemplar]
+            continue
+        merged, *earlier = values[key]
+        values[key] = [merge(merged, value), *sorted([*earlier, *exemplar], key=_told_at)[-1:]]
 
 
-def _samples(values: Mapping[tuple[Any, ...], float]) -> list[list[Any]]:
-    return [[name, dict(labels), value] for (name, *labels), value in values.items()]
+def _told_at(exemplar: list[Any]) -> float:
+    told_at: float = exemplar[2] or 0.0
+    return told_at
+
+
+def _samples(values: Mapping[tuple[Any, ...], list[Any]]) -> list[list[Any]]:
+    return [[name, dict(labels), *value] for (name, *labels), value in values.items()]

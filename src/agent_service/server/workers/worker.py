@@ -106,6 +106,7 @@ def _serve(job: WorkerJob, channel: Channel) -> None:
         service=job.build(line),
         listener=job.listener,
         options=job.options,
+        certificate=job.options.certificate(),
         stop_requests=Orders(line, clock=clock),
         leave_within=leave_within,
         announce=lambda: line.report("serving"),

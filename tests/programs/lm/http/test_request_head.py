@@ -71,3 +71,15 @@ def test_what_is_more_than_plain_is_left_to_the_library(request_: TransportReque
     """Names in other scripts, credentials in addresses, framing of one's own."""
     assert not RequestHead.suits(request_)
     assert RequestHead.suits(TransportRequest("POST", "https://host.test:8/v1?x=%20&y", [KEY]))
+
+
+def test_more_headers_go_with_one_request_only() -> None:
+    """The head that others use stays as it is."""
+    request = TransportRequest("POST", "http://host.test/", [KEY])
+    head = RequestHead.of(request)
+    traced = head.with_headers([("traceparent", "00-1"), ("tracestate", "a=1")])
+    lines = traced.with_body(b"{}").partition(b"\r\n\r\n")[0]
+    assert lines.endswith(b"Bearer sk-1\r\ntraceparent: 00-1\r\ntracestate: a=1\r\nContent-Length: 2")
+    assert traced.fits(request)
+    assert traced.origin == head.origin
+    assert b"trace" not in head.lines

@@ -22,6 +22,7 @@ from dspy._vendor.lm15.transports import (
 
 from agent_service.programs.lm.http.transport import HttpTransport
 from tests.programs.conftest import eventually
+from tests.traces import HEADER, FakeTrace, within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -214,6 +215,20 @@ async def test_a_reader_who_stops_early_gives_the_connection_back() -> None:
         provider.go_on.set()
         assert await body_of(transport, provider.url) == _PIECE * 10
     assert provider.connections == 2
+
+
+async def test_the_trace_goes_with_the_request_and_learns_whom_it_was_sent_to() -> None:
+    """Within one; a request outside of any carries nothing."""
+    provider, trace = whole(), FakeTrace()
+    async with serving(provider) as transport:
+        with within(trace):
+            await body_of(transport, provider.url)
+        await body_of(transport, provider.url)
+        port = int(provider.url.rstrip("/").rpartition(":")[2])
+    traced, untraced = (head.lower() for head in provider.heads)
+    assert ": ".join(HEADER) in traced
+    assert HEADER[0] not in untraced
+    assert trace.servers == [("127.0.0.1", port)]
 
 
 async def test_pieces_are_handed_on_as_they_come() -> None:

@@ -36,6 +36,9 @@ class FakeService:
         """Answer a sibling."""
         return {"pid": os.getpid()}
 
+    def withdraw(self) -> None:
+        """Nothing to tell."""
+
     def begin_drain(self) -> None:
         """Nothing to refuse."""
 

@@ -12,6 +12,8 @@ from dspy._vendor.lm15.transports._url import parse_url
 from agent_service.programs.lm.http.connector import Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dspy._vendor.lm15.transports import TransportRequest
 
 # Identity, because a compressed stream of events waits in a proxy until a window is full.
@@ -79,6 +81,11 @@ class RequestHead:
         """Whether it is that of ``request``, too."""
         same = self.url == request.url and self.method == request.method
         return same and list(request.headers) == self._headers
+
+    def with_headers(self, headers: Iterable[tuple[str, str]]) -> RequestHead:
+        """The same head with more headers, whose characters can be sent."""
+        lines = "".join(f"\r\n{name}: {value}" for name, value in headers).encode()
+        return RequestHead(self.method, self.url, self.origin, self.lines + lines, self._headers)
 
     def with_body(self, body: bytes) -> bytes:
         """The whole request."""

@@ -7,12 +7,14 @@ whoever stands in between, could otherwise fill the service's memory with one an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Union
 
 from dspy._vendor.lm15.transports import ProtocolError, TransportError
 from dspy._vendor.lm15.transports._proxy import proxy_route_for
 from dspy._vendor.lm15.transports._url import parse_url
 
+from agent_service.core.trace import TRACE
 from agent_service.programs.lm.http.client import HttpClient
 from agent_service.programs.lm.http.request_head import RequestHead
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from dspy import lm15
     from dspy._vendor.lm15.transports import TransportRequest
 
+    from agent_service.core.trace import Trace
     from agent_service.programs.lm.http.answer import Answer
     from agent_service.programs.lm.http.library_client import LibraryAnswer, LibraryClient
 
@@ -71,11 +74,14 @@ class HttpTransport:
 
     async def begin(self, request: TransportRequest) -> HttpReply:
         """Send ``request`` and wait for the head of the answer, which the caller closes."""
-        head = self._head
+        head, trace = self._head, TRACE.get()
         if head is None or not head.fits(request):
             head = self._new_head(request)
             if head is None:
-                return await self._library_client().begin(request)
+                traced = request if trace is None else _traced(request, trace)
+                return await self._library_client().begin(traced)
+        if trace is not None:
+            head = head.with_headers(trace.headers_to(head.origin.host, head.origin.port))
         return await self._client.begin(head, request.body)
 
     async def aclose(self) -> None:
@@ -111,6 +117,12 @@ class HttpTransport:
                 max_body_bytes=self._max_body_bytes,
             )
         return self._library
+
+
+def _traced(request: TransportRequest, trace: Trace) -> TransportRequest:
+    """The request with what its trace wants it to carry."""
+    url = parse_url(request.url)
+    return replace(request, headers=[*request.headers, *trace.headers_to(url.host, url.port)])
 
 
 class _Exchange:

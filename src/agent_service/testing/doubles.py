@@ -1,4 +1,4 @@
-"""Doubles for tests, yours and ours: a clock that is moved by hand, a program with a script, an ear."""
+"""Doubles of single parts: a clock that is moved by hand, a program with a script, an ear."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from agent_service.programs.base import LoadNumbers, ProgramReply, ProgramSpec, Upstream
+from agent_service.programs.typed.interface import text_interface
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -117,6 +118,7 @@ class ScriptedProgram:
             model="scripted-model",
             inputs=("question",),
             outputs=("answer",),
+            interface=text_interface(("question",), ("answer",)),
             question_input="question",
             answer_output="answer",
         )
@@ -153,6 +155,7 @@ class ScriptedProgram:
     async def run(self, run: Run, inputs: Mapping[str, Any], conversation: Sequence[Turn]) -> ProgramReply:
         """Follow the script; without one, repeat the question."""
         self.calls.append((inputs, tuple(conversation)))
-        question = str(inputs[self.spec.question_input])
+        question = str(inputs[self.spec.question_input or self.spec.inputs[0]])
         text = question if self._script is None else await self._script(run, inputs, conversation)
-        return ProgramReply(outputs={self.spec.answer_output: text}, model=self.spec.model)
+        output = self.spec.answer_output or self.spec.outputs[0]
+        return ProgramReply(outputs={output: text}, model=self.spec.model)

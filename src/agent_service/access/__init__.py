@@ -1,0 +1,1 @@
+"""Who may ask, and for whom: API keys, tokens of an identity provider, and what both are bound to."""

@@ -1,0 +1,1 @@
+"""/api/v1/programs: each program by its name, typed by its signature."""

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import socket
+from contextlib import ExitStack
 
 import pytest
+import uvloop
 
-from agent_service.server.listener import CannotListenError, listen, url_of
+from agent_service.server.listener import CannotListenError, handles_of, listen, url_of
 
 
 def test_it_listens_on_a_free_port_and_says_where() -> None:
@@ -52,3 +55,29 @@ def test_a_wrong_host_names_the_setting(host: str) -> None:
     """An address that is not this machine's, or none at all, is the host's fault."""
     with pytest.raises(CannotListenError, match=f"cannot listen on {host}:0: .*; set SERVER_HOST"):
         listen(host, 0)
+
+
+def test_a_crowd_that_comes_at_once_is_accepted_in_one_turn_of_the_loop() -> None:
+    """Or the last of a thousand new clients would wait for a thousand turns, however long each is."""
+    accepted: list[asyncio.BaseTransport] = []
+
+    class Accepted(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.append(transport)
+
+    async def serve(listener: socket.socket, clients: ExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(Accepted, sock=handle) for handle in handles_of(listener)]
+        for _ in range(10):
+            clients.enter_context(socket.create_connection(listener.getsockname()))
+        for _ in range(3):  # one to hear of them, one to accept, one to tell the protocols
+            await asyncio.sleep(0)
+        assert len(accepted) == 10
+        for connection in accepted:
+            connection.close()
+        for server in servers:
+            server.close()
+            await server.wait_closed()
+
+    with ExitStack() as clients:
+        uvloop.run(serve(listen("127.0.0.1", 0), clients))

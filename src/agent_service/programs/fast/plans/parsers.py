@@ -42,7 +42,7 @@ def parser_of(annotation: Any) -> Callable[[Any], Any]:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return functools.partial(_literal, annotation, arguments)
-    validate = TypeAdapter(annotation).validate_python
+    validate = TypeAdapter(annotation).validator.validate_python
     if origin in {Union, types.UnionType} and type(None) in arguments and str in arguments:
         return validate
     return functools.partial(_own if is_own_type(annotation) else _loaded, validate)

@@ -46,8 +46,8 @@ def listen(host: str, port: int) -> socket.socket:
 def handles_of(listener: socket.socket) -> list[socket.socket]:
     """The socket and more handles on it, all of them to be served and closed.
 
-    A server of libuv (since 1.45) accepts one connection for each handle in a turn of its loop. With one handle
-    a crowd that comes at once, while turns are long, waits for as many turns as there are in it.
+    A server of libuv (since 1.45) accepts one connection for each handle in a turn of its loop. With one
+    handle a crowd that comes at once, while turns are long, waits for as many turns as there are in it.
     """
     return [listener, *(listener.dup() for _ in range(_HANDLES - 1))]
 

@@ -17,6 +17,8 @@ from agent_service.programs.lm.http.client import HttpClient
 from agent_service.programs.lm.http.request_head import RequestHead
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from dspy import lm15
     from dspy._vendor.lm15.transports import TransportRequest
 
@@ -69,14 +71,14 @@ class HttpTransport:
         """
         return _Exchange(self, request)
 
-    async def begin(self, request: TransportRequest) -> HttpReply:
+    def begin(self, request: TransportRequest) -> Coroutine[None, None, HttpReply]:
         """Send ``request`` and wait for the head of the answer, which the caller closes."""
         head = self._head
         if head is None or not head.fits(request):
             head = self._new_head(request)
             if head is None:
-                return await self._library_client().begin(request)
-        return await self._client.begin(head, request.body)
+                return self._library_client().begin(request)
+        return self._client.begin(head, request.body)
 
     async def aclose(self) -> None:
         """Close the connections, those in use too."""

@@ -148,16 +148,17 @@ class _Trajectory:
 
     def text(self, steps: Mapping[str, Any]) -> str:
         """See ``dspy.ReAct._format_trajectory``."""
-        known = self._texts
-        parts = []
-        for name, value in steps.items():
-            written = known.get(name)
-            same = written is not None and written[0] is value
-            parts.append(written[1] if same else self._written(name, value))  # type: ignore[index] # mypy forgets
+        parts = [
+            f"[[ ## {name} ## ]]\n{value if type(value) is str else self._formatted(name, value)}"
+            for name, value in steps.items()
+        ]
         return "\n\n".join(parts).strip()
 
-    def _written(self, name: str, value: Any) -> str:
-        text = f"[[ ## {name} ## ]]\n{value if type(value) is str else formatted(_TEXT_FIELD, value)}"
+    def _formatted(self, name: str, value: Any) -> str:
+        known = self._texts.get(name)
+        if known is not None and known[0] is value:
+            return known[1]
+        text = formatted(_TEXT_FIELD, value)
         # An observation's container is in the tool's hands; the arguments' is not.
         if is_constant(value) and not (type(value) is dict and name.startswith("observation_")):
             self._texts[name] = value, text

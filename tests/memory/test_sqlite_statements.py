@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import pytest
 
 from agent_service.core.messages import ConversationId, Turn
 from agent_service.memory import sqlite_claims, sqlite_statements
 from agent_service.memory.base import StoreOptions
+from agent_service.memory.sqlite_recent import RecentTurns
 from agent_service.memory.sqlite_schema import open_prepared
 from agent_service.memory.sqlite_statements import (
     append_turn,
@@ -21,8 +23,6 @@ from agent_service.memory.sqlite_statements import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import apsw
 
 STATEMENTS = {
     name: value
@@ -156,3 +156,43 @@ def test_ordinary_texts_are_stored_as_text(connection: apsw.Connection) -> None:
         ("text",)
     ]
     assert _rows(connection, "SELECT typeof(question) FROM turns") == [("text",)]
+
+
+def test_what_is_known_is_shown_as_it_is_in_the_file(connection: apsw.Connection) -> None:
+    """Commits through what knows the conversation, and past it as another process makes them."""
+    options, recent = StoreOptions(ttl_seconds=10.0, max_turns=3), RecentTurns()
+    for number in range(1, 12):
+        knowing = None if number % 4 == 0 else recent
+        turn = Turn(f"t{number}", f"q{number}", "a", 0.0)
+        append_turn(connection, HERE, turn, 0, knowing, options=options, now_epoch_seconds=0.0)
+        for last_turns in (0, 2, 9):
+            shown = read_window(connection, HERE, last_turns, recent, options=options, now_epoch_seconds=0.0)
+            assert shown == read_window(connection, HERE, last_turns, options=options, now_epoch_seconds=0.0)
+
+
+def test_what_is_known_is_not_read_again(connection: apsw.Connection) -> None:
+    """Neither after a read nor after a commit behind it."""
+    options, recent, reads = StoreOptions(), RecentTurns(), list[str]()
+    _append(connection, "user", 1)
+    read_window(connection, HERE, 3, recent, options=options, now_epoch_seconds=0.0)
+    connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: reads.append(event["sql"]))
+    append_turn(connection, HERE, Turn("2", "q", "a", 0.0), 1, recent, options=options, now_epoch_seconds=0.0)
+    window = read_window(connection, HERE, 3, recent, options=options, now_epoch_seconds=0.0)
+    assert [stored.seq for stored in window.turns] == [1, 2]
+    assert sqlite_statements.READ_TURNS not in reads
+    assert sqlite_statements.FIND_NEWEST in reads
+
+
+def test_a_conversation_that_began_anew_in_the_same_moment_is_not_taken_for_the_old_one(
+    connection: apsw.Connection,
+) -> None:
+    """Another process erased it: the row is as it was, but not its newest turn."""
+    options, recent = StoreOptions(ttl_seconds=10.0, max_turns=3), RecentTurns()
+    _append(connection, "user", 1)
+    read_window(connection, HERE, 3, recent, options=options, now_epoch_seconds=0.0)
+    erase_conversations(connection, "user", None, options=options, now_epoch_seconds=0.0)
+    _append(connection, "user", 2)
+
+    window = read_window(connection, HERE, 3, recent, options=options, now_epoch_seconds=0.0)
+
+    assert [stored.turn.question for stored in window.turns] == ["secret 2"]

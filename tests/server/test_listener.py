@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import socket
+from contextlib import ExitStack
+from typing import cast
 
 import pytest
+import uvloop
 
-from agent_service.server.listener import CannotListenError, listen, url_of
+from agent_service.server.listener import CannotListenError, handles_of, listen, url_of
 
 
 def test_it_listens_on_a_free_port_and_says_where() -> None:
@@ -52,3 +56,30 @@ def test_a_wrong_host_names_the_setting(host: str) -> None:
     """An address that is not this machine's, or none at all, is the host's fault."""
     with pytest.raises(CannotListenError, match=f"cannot listen on {host}:0: .*; set SERVER_HOST"):
         listen(host, 0)
+
+
+def test_a_crowd_that_comes_at_once_is_accepted_in_one_turn_of_the_loop() -> None:
+    """Or the last of a thousand new clients would wait for a thousand turns, however long each is."""
+    accepted: list[asyncio.Transport] = []
+
+    class Accepted(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.append(cast("asyncio.Transport", transport))
+
+    async def serve(listener: socket.socket, clients: ExitStack) -> int:
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(Accepted, sock=handle) for handle in handles_of(listener)]
+        for _ in range(10):
+            clients.enter_context(socket.create_connection(listener.getsockname()))
+        turns = 0
+        while len(accepted) < 10:
+            await asyncio.sleep(0)
+            turns += 1
+        for server in servers:
+            server.close()
+        for connection in accepted:
+            connection.abort()
+        return turns
+
+    with ExitStack() as clients:
+        assert uvloop.run(serve(listen("127.0.0.1", 0), clients)) <= 4  # to hear of them, accept and tell

@@ -170,6 +170,8 @@ class Breaker:
         """
         with self._lock:
             now_seconds = self._clock.monotonic()
+            if self._is_well(now_seconds):
+                return self._admit(now_seconds)
             retry_after_seconds = self._retry_after_seconds(now_seconds)
             if retry_after_seconds is not None:
                 raise CircuitBreakerOpenError(retry_after_seconds=retry_after_seconds)
@@ -251,12 +253,18 @@ class Breaker:
         probes = self._current.probes
         probes -= {probe for probe in probes if probe.call.begun_at_seconds <= begun_after_seconds}
 
+    def _is_well(self, now_seconds: float) -> bool:
+        """Whether it is closed and nothing speaks against the upstream, as nearly always."""
+        current = self._current
+        return (
+            current.state is BreakerState.CLOSED
+            and not current.failures_in_a_row
+            and current.window.is_flawless(now_seconds)
+        )
+
     def _judge(self, now_seconds: float) -> None:
         """Open when closed and the upstream has failed enough by now."""
-        current = self._current
-        if current.state is not BreakerState.CLOSED:
-            return
-        if not current.failures_in_a_row and current.window.is_flawless(now_seconds):
+        if self._is_well(now_seconds) or self._current.state is not BreakerState.CLOSED:
             return
         if self._is_failing(now_seconds):
             self._open(now_seconds, self._options.open_seconds)

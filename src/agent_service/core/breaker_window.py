@@ -93,7 +93,7 @@ class CallWindow:
     def counts(self, now_seconds: float) -> Counts:
         """The window as it is now, calls that became slow in flight included."""
         self._count_overdue(now_seconds)
-        oldest = self._period(now_seconds) - _BUCKETS + 1
+        oldest = int(now_seconds // self._bucket_seconds) - _BUCKETS + 1
         live = [bucket for bucket in self._buckets if bucket.period >= oldest]
         return Counts(
             calls=sum(bucket.calls for bucket in live),
@@ -115,12 +115,9 @@ class CallWindow:
     def _is_slow(self, call: Call, now_seconds: float) -> bool:
         return now_seconds - call.begun_at_seconds > self._slow_call_seconds
 
-    def _period(self, at_seconds: float) -> int:
-        return int(at_seconds // self._bucket_seconds)
-
     def _add(self, at_seconds: float, number: int, *, failed: bool, slow: bool) -> None:
         """Add ``number`` calls to the bucket of their time, unless that has left the window."""
-        period = self._period(at_seconds)
+        period = int(at_seconds // self._bucket_seconds)
         if failed or slow:
             self._last_flawed_period = max(self._last_flawed_period, period)
         bucket = self._buckets[period % _BUCKETS]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from asyncio import _get_running_loop
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -91,8 +92,7 @@ class RunLimits:
 
     def __post_init__(self) -> None:
         for name, least in (("lm_calls", 1), ("tokens", 1), ("tool_steps", 0)):
-            limit = getattr(self, name)
-            if limit is not None and limit < least:
+            if (limit := getattr(self, name)) is not None and limit < least:
                 raise ValueError(f"{name} must be at least {least}")
 
 
@@ -123,7 +123,6 @@ class Run:
         self.clock = clock
         self.limits = limits
         self.is_watched = is_watched
-        self.usage = Usage()
         self.tools_used: tuple[str, ...] = ()
         self.answered_by = ""
         self._observer = observer
@@ -134,12 +133,17 @@ class Run:
         self._outstanding: set[asyncio.Future[object]] = set()
         self._when_stopped: asyncio.Future[StopReason] | None = None
         self._counts = threading.Lock()
+        self._prompt_tokens = self._completion_tokens = self._lm_calls = 0
 
     def __repr__(self) -> str:
         state = self._reason.value if self._reason else "running"
-        return (
-            f"<Run {self.request_id} {state}, {self.reasoning_steps} steps, {self.usage.lm_calls} LM calls>"
-        )
+        return f"<Run {self.request_id} {state}, {self.reasoning_steps} steps, {self._lm_calls} LM calls>"
+
+    @property
+    def usage(self) -> Usage:
+        """What its calls of language models used so far."""
+        with self._counts:
+            return Usage(self._prompt_tokens, self._completion_tokens, self._lm_calls)
 
     @property
     def reasoning_steps(self) -> int:
@@ -180,23 +184,25 @@ class Run:
         """
         calls, tokens = self.limits.lm_calls, self.limits.tokens
         with self._counts:
-            if calls is not None and self.usage.lm_calls >= calls:
+            if calls is not None and self._lm_calls >= calls:
                 detail = f"A query may make at most {calls} calls of language models."
-            elif tokens is not None and self.usage.total_tokens >= tokens:
+            elif tokens is not None and self._prompt_tokens + self._completion_tokens >= tokens:
                 detail = f"A query may use at most {tokens} tokens."
             else:
-                self.usage += Usage(lm_calls=1)
+                self._lm_calls += 1
                 return
         raise self._used_up(detail)
 
-    def count_tokens(self, usage: Usage) -> None:
-        """Add the tokens that one LM call used; the call itself was counted when it began."""
-        self.count_lm_call(Usage(usage.prompt_tokens, usage.completion_tokens))
+    def count_tokens(self, usage: Usage, *, lm_calls: int = 0) -> None:
+        """Add the tokens that one LM call used; the call itself is counted when it begins."""
+        with self._counts:
+            self._lm_calls += lm_calls
+            self._prompt_tokens += usage.prompt_tokens
+            self._completion_tokens += usage.completion_tokens
 
     def count_lm_call(self, usage: Usage) -> None:
         """Add what one LM call used, the call included: for calls that were not counted at their begin."""
-        with self._counts:
-            self.usage += usage
+        self.count_tokens(usage, lm_calls=usage.lm_calls)
 
     def check(self) -> None:
         """Consulted before every step.
@@ -230,7 +236,7 @@ class Run:
             return self.stopped_error() or RunStoppedError(StopReason.BUDGET, detail)
         self._reason, self._detail = StopReason.BUDGET, detail
         home = self._when_stopped.get_loop() if self._when_stopped is not None else None
-        if home is not None and _is_running_here(home):
+        if home is not None and _get_running_loop() is home:
             self.stop(StopReason.BUDGET)
         elif home is not None:
             home.call_soon_threadsafe(self.stop, StopReason.BUDGET)
@@ -290,11 +296,3 @@ class Run:
         """Wait until no work of this run is left."""
         while self._outstanding:
             await asyncio.wait(set(self._outstanding))
-
-
-def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the caller is on the thread of ``loop``."""
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False

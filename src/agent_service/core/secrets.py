@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 _MASK = "***"
+_PLAIN = frozenset({int, float, bool, type(None)})
 _MAX_NAME_CHARS = 32
 _SECRET_KEY = re.compile(
     r"(^|[_-])(authorization|api[_-]?key|password|passwd|secret|token|cookie)$", re.IGNORECASE
@@ -26,7 +27,10 @@ def redacted(value: Any) -> Any:
     if isinstance(value, str):
         return _name_without_secrets(value) if len(value) <= _MAX_NAME_CHARS else _without_secrets(value)
     if isinstance(value, dict):
-        return {key: _MASK if _is_secret(str(key)) else redacted(item) for key, item in value.items()}
+        return {
+            key: _MASK if _is_secret(str(key)) else item if type(item) in _PLAIN else redacted(item)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [redacted(item) for item in value]
     return value

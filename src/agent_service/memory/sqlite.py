@@ -22,6 +22,7 @@ from agent_service.memory.sqlite_claims import (
     keep_turn,
     take_turn,
 )
+from agent_service.memory.sqlite_recent import RecentTurns
 from agent_service.memory.sqlite_schema import open_for_reading, open_prepared
 from agent_service.memory.sqlite_statements import (
     append_turn,
@@ -95,6 +96,7 @@ class SqliteStore:
         self._options = options
         self._clock = clock
         self._commits = 0
+        self._recent = RecentTurns()  # of the writer's thread
         self._writer = SqliteThread(
             name="sqlite-writer",
             open_connection=partial(open_prepared, path, busy_timeout_seconds),
@@ -145,8 +147,8 @@ class SqliteStore:
         """See ``ConversationStore``."""
         self._commits += 1
         forgets = self._commits % _COMMITS_BETWEEN_FORGETTING == 0
-        work = partial(_commit, token=token, forgets=forgets)
-        return self._writer.run(self._with_options(work, conversation, turn, base_seq))
+        more = {"token": token, "forgets": forgets, "recent": self._recent}
+        return self._writer.run(self._with_options(_commit, conversation, turn, base_seq, **more))
 
     def page(
         self, conversation: ConversationId, *, limit: int, before_seq: int | None = None
@@ -156,7 +158,7 @@ class SqliteStore:
 
     def erase(self, user_id: str, session_id: str | None = None) -> asyncio.Future[int]:
         """See ``ConversationStore``."""
-        return self._writer.run(self._with_options(_erase, user_id, session_id))
+        return self._writer.run(self._with_options(_erase, user_id, session_id, recent=self._recent))
 
     def sessions(
         self, user_id: str, *, limit: int = 100, after: str | None = None
@@ -168,7 +170,8 @@ class SqliteStore:
         self, conversation: ConversationId, *, token: str, ttl_seconds: float, last_turns: int = 0
     ) -> asyncio.Future[Window | None]:
         """See ``ConversationStore``."""
-        return self._writer.run(self._with_options(_take_turn, conversation, token, ttl_seconds, last_turns))
+        arguments = conversation, token, ttl_seconds, last_turns
+        return self._writer.run(self._with_options(_take_turn, *arguments, recent=self._recent))
 
     def keep_turn(
         self, conversation: ConversationId, *, token: str, ttl_seconds: float
@@ -219,9 +222,9 @@ class SqliteStore:
         return lambda connection: statement(connection, *arguments, now_epoch_seconds=now, **more)
 
     def _with_options(
-        self, statement: Callable[..., _T], *arguments: object
+        self, statement: Callable[..., _T], *arguments: object, **more: object
     ) -> Callable[[apsw.Connection], _T]:
-        return self._at_once(statement, *arguments, options=self._options)
+        return self._at_once(statement, *arguments, options=self._options, **more)
 
 
 def _forget(connection: apsw.Connection, now_epoch_seconds: float) -> None:
@@ -239,13 +242,14 @@ def _commit(
     *,
     token: str | None,
     forgets: bool,
+    recent: RecentTurns,
     options: StoreOptions,
     now_epoch_seconds: float,
 ) -> StoredTurn:
     if forgets:
         _forget(connection, now_epoch_seconds)
     stored = append_turn(
-        connection, conversation, turn, base_seq, options=options, now_epoch_seconds=now_epoch_seconds
+        connection, conversation, turn, base_seq, recent, options=options, now_epoch_seconds=now_epoch_seconds
     )
     if token is not None:
         give_turn(connection, conversation, token)
@@ -259,13 +263,14 @@ def _take_turn(
     ttl_seconds: float,
     last_turns: int,
     *,
+    recent: RecentTurns,
     options: StoreOptions,
     now_epoch_seconds: float,
 ) -> Window | None:
     if not take_turn(connection, conversation, token, ttl_seconds, now_epoch_seconds=now_epoch_seconds):
         return None
     return read_window(
-        connection, conversation, last_turns, options=options, now_epoch_seconds=now_epoch_seconds
+        connection, conversation, last_turns, recent, options=options, now_epoch_seconds=now_epoch_seconds
     )
 
 
@@ -274,9 +279,11 @@ def _erase(
     user_id: str,
     session_id: str | None,
     *,
+    recent: RecentTurns,
     options: StoreOptions,
     now_epoch_seconds: float,
 ) -> int:
+    recent.forget(user_id, session_id)
     erase_claims(connection, user_id, session_id)
     return erase_conversations(
         connection, user_id, session_id, options=options, now_epoch_seconds=now_epoch_seconds

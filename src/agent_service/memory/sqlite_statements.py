@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent_service.core.messages import StoredTurn, Turn
 from agent_service.memory.base import Page, SessionInfo, Window, older_than, stretch
 from agent_service.memory.sqlite_cells import from_cell, rows_of, to_cell
+from agent_service.memory.sqlite_recent import Head
 
 if TYPE_CHECKING:
     import apsw
 
     from agent_service.core.messages import ConversationId
     from agent_service.memory.base import StoreOptions
+    from agent_service.memory.sqlite_recent import RecentTurns
 
 _TRIMS_PER_LENGTH = 10
 """How often trimming happens while as many turns come as are kept."""
@@ -44,6 +46,7 @@ ADD_TURN = """
 FIND_TURN = """
     SELECT seq, base_seq, turn_id, at_epoch_seconds, model, program, question, answer FROM turns
     WHERE conversation_id = ? AND turn_id = ?"""
+FIND_NEWEST = "SELECT turn_id FROM turns WHERE conversation_id = ? AND seq = ?"
 READ_TURNS = """
     SELECT seq, base_seq, turn_id, at_epoch_seconds, model, program, question, answer FROM turns
     WHERE conversation_id = ? AND seq BETWEEN ? AND ? ORDER BY seq"""
@@ -53,33 +56,27 @@ FORGET_TURNS = "DELETE FROM turns WHERE conversation_id = ? AND seq <= ?"
 DROP_TURNS = "DELETE FROM turns WHERE conversation_id = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """A conversation's row: the turns from ``first_seq`` to ``last_seq`` are kept."""
-
-    row_id: int
-    first_seq: int
-    last_seq: int
-
-    def kept_from(self, max_turns: int) -> int:
-        """The oldest seq to show, also when ``max_turns`` was lowered since the last commit."""
-        return max(self.first_seq, self.last_seq - max_turns + 1)
-
-
 def read_window(
     connection: apsw.Connection,
     conversation: ConversationId,
     last_turns: int,
+    recent: RecentTurns | None = None,
     *,
     options: StoreOptions,
     now_epoch_seconds: float,
 ) -> Window:
-    """See ``ConversationStore.read``."""
+    """See ``ConversationStore.read``. What ``recent`` knows is not read again."""
     head = _find(connection, conversation, now_epoch_seconds)
     if head is None:
         return Window()
     seqs = stretch(head.kept_from(options.max_turns), head.last_seq, limit=last_turns)
-    return Window(_read(connection, head, seqs), head.last_seq)
+    if recent is None or not seqs:
+        return Window(_read(connection, head, seqs), head.last_seq)
+    turns = recent.find(conversation, head, seqs)
+    if not turns or not _is_newest(connection, head, turns[-1].turn):
+        turns = _read(connection, head, seqs)
+        recent.note(conversation, head, turns, last_turns)
+    return Window(turns, head.last_seq)
 
 
 def read_page(
@@ -105,11 +102,12 @@ def append_turn(
     conversation: ConversationId,
     turn: Turn,
     base_seq: int,
+    recent: RecentTurns | None = None,
     *,
     options: StoreOptions,
     now_epoch_seconds: float,
 ) -> StoredTurn:
-    """See ``ConversationStore.commit``."""
+    """See ``ConversationStore.commit``. What ``recent`` knows of the conversation stays whole."""
     expires_at = now_epoch_seconds + options.ttl_seconds
     head = _find(connection, conversation, now_epoch_seconds)
     if head is None:
@@ -119,7 +117,9 @@ def append_turn(
         return repeated
     stored = StoredTurn(turn, head.last_seq + 1, base_seq)
     connection.execute(ADD_TURN, _to_row(head.row_id, stored))
-    _move(connection, head, options.max_turns, expires_at)
+    moved = _move(connection, head, options.max_turns, expires_at)
+    if recent is not None:
+        recent.append(conversation, head, moved, stored)
     return stored
 
 
@@ -165,41 +165,42 @@ def erase_conversations(
     for row_id, first_seq, last_seq, expires_at in rows:
         _drop(connection, row_id)
         if expires_at > now_epoch_seconds:
-            gone += last_seq + 1 - _Head(row_id, first_seq, last_seq).kept_from(options.max_turns)
+            gone += last_seq + 1 - Head(row_id, first_seq, last_seq, expires_at).kept_from(options.max_turns)
     return gone
 
 
-def _find(connection: apsw.Connection, conversation: ConversationId, now: float) -> _Head | None:
+def _find(connection: apsw.Connection, conversation: ConversationId, now: float) -> Head | None:
     ids = (to_cell(conversation.user_id), to_cell(conversation.session_id))
     for row_id, first_seq, last_seq, expires_at in rows_of(connection, FIND_CONVERSATION, ids):
         if expires_at > now:
-            return _Head(row_id, first_seq, last_seq)
+            return Head(row_id, first_seq, last_seq, expires_at)
     return None
 
 
-def _add(connection: apsw.Connection, conversation: ConversationId, expires_at: float) -> _Head:
+def _add(connection: apsw.Connection, conversation: ConversationId, expires_at: float) -> Head:
     """A new row; one that has expired makes place for it."""
     ids = (to_cell(conversation.user_id), to_cell(conversation.session_id))
     for expired in rows_of(connection, FIND_CONVERSATION, ids):
         _drop(connection, expired[0])
     [(row_id,)] = rows_of(connection, ADD_CONVERSATION, (*ids, expires_at))
-    return _Head(row_id, first_seq=1, last_seq=0)
+    return Head(row_id, 1, 0, expires_at)
 
 
-def _move(connection: apsw.Connection, head: _Head, max_turns: int, expires_at: float) -> None:
-    """Count the turn that was added. Of those that are not shown any more some are trimmed at a time.
+def _move(connection: apsw.Connection, head: Head, max_turns: int, expires_at: float) -> Head:
+    """Count the turn that was added; returns the row as it is then.
 
-    A trimmed turn loses its texts, an older one its row.
+    Of turns that are not shown any more some are trimmed at a time: they lose their texts, older ones go.
     """
-    moved = _Head(head.row_id, head.first_seq, head.last_seq + 1)
+    moved = Head(head.row_id, head.first_seq, head.last_seq + 1, expires_at)
     first_seq = moved.kept_from(max_turns)
     trims = first_seq - head.first_seq > max_turns // _TRIMS_PER_LENGTH
-    if not trims:
-        first_seq = head.first_seq
-    connection.execute(MOVE_CONVERSATION, (first_seq, moved.last_seq, expires_at, head.row_id))
+    if trims:
+        moved = replace(moved, first_seq=first_seq)
+    connection.execute(MOVE_CONVERSATION, (moved.first_seq, moved.last_seq, expires_at, head.row_id))
     if trims:
         connection.execute(TRIM_TURNS, (head.row_id, head.first_seq, first_seq - 1))
         connection.execute(FORGET_TURNS, (head.row_id, moved.last_seq - 2 * max_turns))
+    return moved
 
 
 def _drop(connection: apsw.Connection, row_id: int) -> None:
@@ -207,7 +208,7 @@ def _drop(connection: apsw.Connection, row_id: int) -> None:
     connection.execute(DROP_CONVERSATION, (row_id,))
 
 
-def _find_turn(connection: apsw.Connection, head: _Head, turn: Turn, max_turns: int) -> StoredTurn | None:
+def _find_turn(connection: apsw.Connection, head: Head, turn: Turn, max_turns: int) -> StoredTurn | None:
     rows = rows_of(connection, FIND_TURN, (head.row_id, to_cell(turn.turn_id)))
     for seq, base_seq, *cells in rows:
         if seq >= head.kept_from(max_turns):
@@ -216,7 +217,12 @@ def _find_turn(connection: apsw.Connection, head: _Head, turn: Turn, max_turns: 
     return None
 
 
-def _read(connection: apsw.Connection, head: _Head, seqs: range) -> tuple[StoredTurn, ...]:
+def _is_newest(connection: apsw.Connection, head: Head, turn: Turn) -> bool:
+    rows = rows_of(connection, FIND_NEWEST, (head.row_id, head.last_seq))
+    return bool(rows) and from_cell(rows[0][0]) == turn.turn_id
+
+
+def _read(connection: apsw.Connection, head: Head, seqs: range) -> tuple[StoredTurn, ...]:
     if not seqs:
         return ()
     rows = rows_of(connection, READ_TURNS, (head.row_id, seqs.start, seqs.stop - 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import dspy
+from dspy.dsp.utils.settings import thread_local_overrides
 
 from agent_service.programs.streams.answer_predictor import AnswerWatch
 
@@ -39,4 +40,4 @@ def running(run: Run, lm: object) -> AbstractContextManager[None]:
 
 def current_run() -> Run | None:
     """The run that the calling code belongs to, or None outside of any."""
-    return cast("Run | None", dspy.settings.get(_RUN))
+    return cast("Run | None", thread_local_overrides.get().get(_RUN))

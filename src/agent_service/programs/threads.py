@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from asyncio import _get_running_loop
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,7 +77,7 @@ class LoopBridge:
 
     def on_service_loop(self) -> bool:
         """Whether the calling thread is the one that runs the service's loop."""
-        return self._loop is not None and _running_loop() is self._loop
+        return self._loop is not None and _get_running_loop() is self._loop
 
     def wait(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run ``coroutine`` on the service's loop, in the caller's context, and block until it is done.
@@ -106,13 +107,6 @@ class LoopBridge:
     def _forget(self, future: Future[Any]) -> None:
         with self._lock:
             self._waited_for.discard(future)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _without_stop_iteration(work: Callable[[], T]) -> T:

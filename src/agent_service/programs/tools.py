@@ -15,6 +15,7 @@ from pydantic import PrivateAttr
 from agent_service.core.observer import ToolFinished, ToolStarted
 from agent_service.core.run import Run, StepTimeoutError
 from agent_service.core.trace import TRACE
+from agent_service.programs.builtin_tools import BRIEF_TOOLS
 from agent_service.programs.context import current_run
 from agent_service.programs.streams.tool_arguments import shown
 
@@ -101,6 +102,8 @@ class ToolSeam:
     ) -> Any:
         """On the service's loop, where a stop reaches it; ``home`` is the caller's if that is another."""
         with _Step(run, tool.name or "tool", arguments) as step:
+            if _is_brief(tool.func):
+                return tool(**arguments)
             try:
                 with run.interruptible(self._timeout_seconds):
                     if not _is_async(tool.func):
@@ -257,6 +260,11 @@ def _in_thread(tool: Callee, arguments: dict[str, Any]) -> Any:
     """What only turns out to be async when it is called gets a loop of its own in the thread."""
     with dspy.context(allow_tool_async_sync_conversion=True):
         return tool(**arguments)
+
+
+def _is_brief(function: object) -> bool:
+    """Whether a thread would cost many times the call itself."""
+    return any(function is brief for brief in BRIEF_TOOLS)
 
 
 def _is_async(function: object) -> bool:

@@ -14,7 +14,7 @@ from agent_service.server.fuse import leave_within
 from agent_service.server.guarded_protocol import GuardOptions
 from agent_service.server.http_server import HttpServer
 from agent_service.server.lifespan import Lifespan
-from agent_service.server.listener import listen, url_of
+from agent_service.server.listener import handles_of, listen, url_of
 from agent_service.server.stop_requests import StopRequests, exit_on_signal, ignore_signals
 from agent_service.server.tls import Certificate, TlsOptions
 
@@ -193,7 +193,7 @@ class Process:
         return True
 
     async def _serve(self) -> None:
-        serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        serving = asyncio.create_task(self._server.serve(sockets=handles_of(self._listener)))
         self._announce()
         try:
             await _first_of(serving, self._stop_requests.asked)

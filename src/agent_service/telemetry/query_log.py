@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent_service.core.errors import CancelledByCallerError, Fault
 from agent_service.core.observer import (
@@ -17,6 +17,11 @@ from agent_service.core.observer import (
     StoreOperationFinished,
 )
 from agent_service.telemetry.error_codes import FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_E = TypeVar("_E", bound=Event)
 
 _query = logging.getLogger("agent_service.query")
 _http = logging.getLogger("agent_service.http")
@@ -41,23 +46,40 @@ class QueryLog:
 
     def observe(self, event: Event) -> None:
         """Write a line for ``event`` when it is worth one."""
-        match event:
-            case QueryFinished():
-                _write(_query, _query_level(event.code), "query", event, **_query_facts(event))
-            case LMCallFinished():
-                level = logging.DEBUG if event.outcome in _OWN_DOING else logging.WARNING
-                facts = {"model": event.model, "attempt": event.attempt}
-                _write(_lm, level, "language model call", event, **facts, **_end(event))
-            case StoreOperationFinished(outcome=outcome) if outcome != "success":
-                facts = {"backend": event.backend, "operation": event.operation}
-                _write(_memory, logging.WARNING, "memory operation failed", event, **facts, **_end(event))
-            case BreakerMoved():
-                facts = {"upstream": event.upstream, "before": event.before, "after": event.after}
-                _write(_breaker, logging.WARNING, "circuit breaker moved", event, **facts)
-            case HttpRequestFinished():
-                _write(_http, _http_level(event), "request", event, **_http_facts(event))
-            case _:
-                pass
+        tell = _BY_KIND.get(type(event))
+        if tell is not None:
+            tell(event)
+
+
+def _tell_query(event: QueryFinished) -> None:
+    _write(_query, _query_level(event.code), "query", event, _query_facts)
+
+
+def _tell_lm_call(event: LMCallFinished) -> None:
+    level = logging.DEBUG if event.outcome in _OWN_DOING else logging.WARNING
+    _write(_lm, level, "language model call", event, _lm_call_facts)
+
+
+def _tell_store_operation(event: StoreOperationFinished) -> None:
+    if event.outcome != "success":
+        _write(_memory, logging.WARNING, "memory operation failed", event, _store_operation_facts)
+
+
+def _tell_breaker(event: BreakerMoved) -> None:
+    _write(_breaker, logging.WARNING, "circuit breaker moved", event, _breaker_facts)
+
+
+def _tell_request(event: HttpRequestFinished) -> None:
+    _write(_http, _http_level(event), "request", event, _http_facts)
+
+
+_BY_KIND: dict[type[Event], Callable[[Any], None]] = {
+    QueryFinished: _tell_query,
+    LMCallFinished: _tell_lm_call,
+    StoreOperationFinished: _tell_store_operation,
+    BreakerMoved: _tell_breaker,
+    HttpRequestFinished: _tell_request,
+}
 
 
 class _Line(logging.LogRecord):
@@ -79,9 +101,25 @@ class _Line(logging.LogRecord):
         vars(self).update(facts)
 
 
-def _write(logger: logging.Logger, level: int, text: str, event: Event, **facts: Any) -> None:
+def _write(
+    logger: logging.Logger, level: int, text: str, event: _E, facts_of: Callable[[_E], dict[str, Any]]
+) -> None:
+    """Write a line with the facts of ``event``, which are put together only for one that is written."""
     if logger.isEnabledFor(level):
-        logger.handle(_Line(logger.name, level, text, {"request_id": event.request_id, **facts}))
+        facts = {"request_id": event.request_id, **facts_of(event)}
+        logger.handle(_Line(logger.name, level, text, facts))
+
+
+def _lm_call_facts(event: LMCallFinished) -> dict[str, Any]:
+    return {"model": event.model, "attempt": event.attempt, **_end(event)}
+
+
+def _store_operation_facts(event: StoreOperationFinished) -> dict[str, Any]:
+    return {"backend": event.backend, "operation": event.operation, **_end(event)}
+
+
+def _breaker_facts(event: BreakerMoved) -> dict[str, Any]:
+    return {"upstream": event.upstream, "before": event.before, "after": event.after}
 
 
 def _end(event: LMCallFinished | StoreOperationFinished) -> dict[str, Any]:

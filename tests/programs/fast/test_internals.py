@@ -33,6 +33,38 @@ def test_a_prediction_is_the_one_dspy_makes() -> None:
 
 
 @pytest.mark.parametrize(
+    "extract",
+    [
+        dspy.Prediction(reasoning="r", answer="a"),
+        dspy.Prediction.from_completions([{"answer": "a"}], signature=QA),
+        dspy.Prediction(answer="a", dspy_split="kept back"),
+        {"answer": "a"},
+    ],
+)
+def test_an_agents_prediction_is_the_one_dspy_makes(extract: Any) -> None:
+    """Fields in their order, without those that DSPy keeps back, and nothing of the extract's own."""
+    here = internals.agent_prediction({"thought_0": "t"}, extract)
+    there = dspy.Prediction(trajectory={"thought_0": "t"}, **extract)
+    assert (repr(here), list(vars(here).items())) == (repr(there), list(vars(there).items()))
+
+
+@pytest.mark.parametrize("name", ["trajectory", "base"])
+def test_an_output_that_clashes_with_the_agents_own_is_left_to_dspy(name: str) -> None:
+    """It raises, or takes the value for something else."""
+
+    def outcome(make: Any) -> str:
+        try:
+            return repr(make())
+        except TypeError as error:
+            return type(error).__name__
+
+    extract = dspy.Prediction.from_completions([{name: {"x": 1}}])
+    assert outcome(lambda: internals.agent_prediction({}, extract)) == outcome(
+        lambda: dspy.Prediction(trajectory={}, **extract)
+    )
+
+
+@pytest.mark.parametrize(
     ("settings", "quiet"),
     [
         ({}, True),

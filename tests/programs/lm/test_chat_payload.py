@@ -33,7 +33,7 @@ def knowing(request: lm15.Request, **rest: Any) -> PlainBodies:
 
 def test_a_body_is_written_from_what_was_seen() -> None:
     """The provider's names of roles, and whatever the settings came to."""
-    body = knowing(PLAIN, seed=7).body(replace(PLAIN, messages=(lm15.Message.user("more"),)))
+    body = knowing(PLAIN, seed=7).body(replace(PLAIN, messages=(lm15.Message.user("more"),)), "m")
     assert body is not None
     assert orjson.loads(body) == {
         "model": "m",
@@ -56,7 +56,7 @@ def test_a_body_is_written_from_what_was_seen() -> None:
 )
 def test_everything_else_is_lm15_s(other: lm15.Request) -> None:
     """Settings that are equal may be written differently: 1 and 1.0."""
-    assert knowing(PLAIN).body(other) is None
+    assert knowing(PLAIN).body(other, other.model) is None
 
 
 def test_settings_whose_mapping_may_depend_on_the_messages_are_not_learned() -> None:
@@ -68,7 +68,7 @@ def test_settings_whose_mapping_may_depend_on_the_messages_are_not_learned() -> 
         lm15.Config(extensions={"n": 1}),
     ):
         request = replace(PLAIN, config=config)
-        assert knowing(request).body(request) is None
+        assert knowing(request).body(request, "m") is None
     assert not holds_plain_values(replace(PLAIN, config=lm15.Config(temperature=1e-7)))
 
 
@@ -78,4 +78,4 @@ def test_settings_that_are_new_each_time_do_not_fill_the_memory() -> None:
     requests = [replace(PLAIN, config=lm15.Config(seed=number)) for number in range(200)]
     for request in requests:
         bodies.learn(request, {"model": "m", "messages": []})
-    assert sum(bodies.body(request) is not None for request in requests) <= 64
+    assert sum(bodies.body(request, "m") is not None for request in requests) <= 64

@@ -203,7 +203,7 @@ async def assert_same(
     stock, lean = client(stock_wire, provider), LeanChat(own, lean_wire)  # type: ignore[arg-type] # a double
     for _ in range(2):
         expected = await outcome(stock.complete, request)
-        assert repr(await outcome(lean.complete, request)) == repr(expected)
+        assert repr(await outcome(lambda given: lean.complete(given, given.model), request)) == repr(expected)
     assert lean_wire.sent == stock_wire.sent
 
 
@@ -228,7 +228,9 @@ async def test_settings_that_were_seen_before_give_the_same_bytes(provider: str,
     for other in REQUESTS.values():
         asked_for = replace(other, config=first.config) if not first.tools else other
         expected = await outcome(stock.complete, asked_for)
-        assert repr(await outcome(lean.complete, asked_for)) == repr(expected)
+        assert repr(await outcome(lambda given: lean.complete(given, given.model), asked_for)) == repr(
+            expected
+        )
     assert lean_wire.sent == stock_wire.sent
 
 
@@ -237,6 +239,19 @@ async def test_settings_that_were_seen_before_give_the_same_bytes(provider: str,
 async def test_answers_and_errors_are_the_same(reply_name: str, request_name: str) -> None:
     """With status, code, hints and the request's id, for they decide on retries and fallbacks."""
     await assert_same(REQUESTS[request_name], (REPLIES | FAILURES)[reply_name])
+
+
+@pytest.mark.parametrize("request_name", ["plain", "image"])
+async def test_another_model_than_the_request_s_is_asked(request_name: str) -> None:
+    """Programs name a model with its provider, providers do not."""
+    reply = (200, json.dumps(ANSWER).encode())
+    stock_wire, lean_wire = Wire(*reply), Wire(*reply)
+    lean = LeanChat(client(lean_wire), lean_wire)  # type: ignore[arg-type] # a double
+    request = replace(REQUESTS[request_name], model="openai/m")
+    for _ in range(2):
+        expected = await client(stock_wire).complete(replace(request, model="m"))
+        assert await lean.complete(request, "m") == expected
+    assert lean_wire.sent == stock_wire.sent
 
 
 async def test_a_connection_that_breaks_is_the_same_error() -> None:

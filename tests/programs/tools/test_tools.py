@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent_service.core.observer import ToolFinished, ToolStarted
+from agent_service.programs.builtin_tools import calculator
 from agent_service.programs.context import current_run, running
 from agent_service.programs.tools import observation
 from tests.programs.tools.conftest import awhere, where
@@ -56,6 +57,15 @@ async def test_a_sync_tool_works_off_the_loop_and_an_async_one_on_it(at: Bench) 
     """A tool that blocks must not stop everybody else's queries."""
     assert (await at.acall(where)).startswith("tool")
     assert await at.acall(awhere) == threading.current_thread().name
+
+
+async def test_a_tool_that_is_known_to_be_brief_takes_no_thread(at: Bench) -> None:
+    """The hand-over would cost many times the call; what wraps such a tool may block, and takes one."""
+    at.seam._threads.close()  # noqa: SLF001 - no thread is to be had from now on
+    assert await at.acall(calculator, expression="2+2") == "4"
+    assert at.outcomes() == ["success"]
+    with pytest.raises(RuntimeError, match="shutdown"):
+        await at.acall(functools.wraps(calculator)(lambda expression: expression), expression="2+2")
 
 
 async def test_what_only_turns_out_to_be_async_works_too(at: Bench) -> None:

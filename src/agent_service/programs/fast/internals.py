@@ -25,6 +25,7 @@ __all__ = [
     "METHODS",
     "PRIVILEGED",
     "Calling",
+    "agent_prediction",
     "astock_observation",
     "fields_of",
     "format_error_for_lm",
@@ -48,6 +49,8 @@ METHODS = frozenset(
     | {"_async_call_with_potential_trajectory_truncation"}
 )
 """What DSPy calls of a module on the way, and somebody may have replaced on one object."""
+_PARAMETERS = frozenset({"base", "self", "trajectory"})
+"""What an agent's prediction cannot be made with, or means something else."""
 
 
 class Calling:
@@ -102,6 +105,16 @@ def prediction_of(fields: dict[str, Any], signature: Any) -> dspy.Prediction:
     )
     prediction = object.__new__(dspy.Prediction)
     vars(prediction).update(_store=fields, _completions=completions, _lm_usage=None)
+    return prediction
+
+
+def agent_prediction(trajectory: dict[str, Any], extract: Any) -> dspy.Prediction:
+    """``dspy.Prediction(trajectory=trajectory, **extract)``."""
+    fields = extract._store if type(extract) is dspy.Prediction else None
+    if fields is None or any(name in _PARAMETERS or name.startswith("dspy_") for name in fields):
+        return dspy.Prediction(trajectory=trajectory, **extract)
+    prediction = object.__new__(dspy.Prediction)
+    vars(prediction).update(_store={"trajectory": trajectory, **fields}, _completions=None, _lm_usage=None)
     return prediction
 
 

@@ -124,7 +124,7 @@ class LeanLM:
             Exception: what DSPy raises for it.
         """
         try:
-            response = await engines(self.lm)[1].complete(request)
+            response = await engines(self.lm)[1].begin(request)
         except Exception as error:  # noqa: BLE001 - it is raised, in DSPy's words
             _raise_as_stock(error, self.lm)
         return _output(response)

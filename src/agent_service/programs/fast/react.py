@@ -10,6 +10,7 @@ from dspy.utils.exceptions import ContextWindowExceededError
 
 from agent_service.programs.fast.internals import (
     Calling,
+    agent_prediction,
     astock_observation,
     fields_of,
     format_error_for_lm,
@@ -78,7 +79,7 @@ class _Episode:
             if name == "finish":
                 break
         extract = await self._aask(self._extract)
-        return dspy.Prediction(trajectory=self._trajectory.steps, **extract)
+        return agent_prediction(self._trajectory.steps, extract)
 
     def run(self) -> dspy.Prediction:
         for number in self._steps:
@@ -93,7 +94,7 @@ class _Episode:
             if name == "finish":
                 break
         extract = self._ask(self._extract)
-        return dspy.Prediction(trajectory=self._trajectory.steps, **extract)
+        return agent_prediction(self._trajectory.steps, extract)
 
     async def _aask(self, module: dspy.Module) -> Any:
         steps, last_error = self._trajectory.steps, None
@@ -147,15 +148,17 @@ class _Trajectory:
 
     def text(self, steps: Mapping[str, Any]) -> str:
         """See ``dspy.ReAct._format_trajectory``."""
-        known = self._texts
         parts = [
-            known[name][1] if name in known and known[name][0] is value else self._written(name, value)
+            f"[[ ## {name} ## ]]\n{value if type(value) is str else self._formatted(name, value)}"
             for name, value in steps.items()
         ]
         return "\n\n".join(parts).strip()
 
-    def _written(self, name: str, value: Any) -> str:
-        text = f"[[ ## {name} ## ]]\n{formatted(_TEXT_FIELD, value)}"
+    def _formatted(self, name: str, value: Any) -> str:
+        known = self._texts.get(name)
+        if known is not None and known[0] is value:
+            return known[1]
+        text = formatted(_TEXT_FIELD, value)
         # An observation's container is in the tool's hands; the arguments' is not.
         if is_constant(value) and not (type(value) is dict and name.startswith("observation_")):
             self._texts[name] = value, text

@@ -44,10 +44,10 @@ class PlainBodies:
     def __repr__(self) -> str:
         return f"<PlainBodies of {len(self._known)} configs>"
 
-    def body(self, request: lm15.Request) -> bytes | None:
-        """The body of ``request``; None when lm15 is to make it."""
+    def body(self, request: lm15.Request, model: str) -> bytes | None:
+        """The body of ``request``, asked of ``model``; None when lm15 is to make it."""
         known = self._known.get(id(request.config))
-        if known is None or known.model != request.model or request.tools or request.config.extensions:
+        if known is None or known.model != model or request.tools or request.config.extensions:
             return None
         messages = _plain_messages(request, known.roles)
         if messages is None:

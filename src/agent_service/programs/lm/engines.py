@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dspy import lm15
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
     import dspy
     from typing_extensions import Self
@@ -29,9 +29,12 @@ class AsyncSeamEngine:
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """One logical call; see ``ModelChain.complete``."""
-        if self._bridge.on_service_loop():
-            return await self._chain.complete(request)
-        return await self._bridge.wait_from_another_loop(self._chain.complete(request))
+        return await self.begin(request)
+
+    def begin(self, request: lm15.Request) -> Coroutine[None, None, lm15.Response]:
+        """The same for those who await it at once: a coroutine less in between."""
+        call = self._chain.complete(request)
+        return call if self._bridge.on_service_loop() else self._bridge.wait_from_another_loop(call)
 
     async def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
         """The same in events, all at the end, for programs that use DSPy's ``streamify`` themselves."""

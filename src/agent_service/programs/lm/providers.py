@@ -23,7 +23,7 @@ from agent_service.programs.lm.http.transport import HttpTransport
 from agent_service.programs.lm.lean_chat import LeanChat, renamed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from agent_service.programs.base import LMOptions
     from agent_service.programs.lm.seam import Transport
@@ -87,15 +87,19 @@ class NativeTransport:
         )
         self._route = route
         self._client: Any = None
+        self._lean: LeanChat | None = None
 
-    async def complete(self, request: lm15.Request) -> lm15.Response:
+    def complete(self, request: lm15.Request) -> Coroutine[None, None, lm15.Response]:
         """One HTTP call."""
         if self._client is None:
-            provider = self._provider()
-            suits = LeanChat.suits(provider)
-            self._client = LeanChat(provider, self._transport) if suits else provider
-        response: lm15.Response = await self._client.complete(renamed(request, self._route.model))
-        return response
+            self._client = self._provider()
+            if LeanChat.suits(self._client):
+                self._lean = LeanChat(self._client, self._transport)
+        if self._lean is not None:
+            return self._lean.complete(request, self._route.model)
+        answer: Coroutine[None, None, lm15.Response]
+        answer = self._client.complete(renamed(request, self._route.model))
+        return answer
 
     def stream(self, request: lm15.Request) -> AsyncIterator[lm15.StreamEvent]:
         """The same, with the reply as it is written."""

@@ -17,6 +17,8 @@ from agent_service.programs.lm.verdicts import BreakerReport, BrokenOffError, Ve
 from agent_service.programs.streams.relay import relay_for
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from agent_service.core.adaptive_limit import AdaptiveLimit, LimitPermit
     from agent_service.core.breaker import Breaker, Permit
     from agent_service.core.observer import Observer
@@ -186,10 +188,15 @@ class LMSeam:
             run.emit(self._finished(run, attempt, _REFUSED, 0.0, _NOTHING))
             raise RefusedError(error) from None
 
-    async def _call(self, run: Run, request: lm15.Request, transport: Transport) -> lm15.Response:
+    def _call(
+        self, run: Run, request: lm15.Request, transport: Transport
+    ) -> Coroutine[None, None, lm15.Response]:
         relay = relay_for(run, transport)
         if relay is None:
-            return await self._reply(run, request, transport)
+            return self._reply(run, request, transport)
+        return self._relayed(run, request, relay)
+
+    async def _relayed(self, run: Run, request: lm15.Request, relay: Relay) -> lm15.Response:
         try:
             return await self._reply(run, request, relay)
         except lm15.LM15Error as error:

@@ -8,6 +8,9 @@ from typing import Any, Literal, Optional, Union
 import dspy
 import pytest
 from dspy.adapters.utils import parse_value
+from dspy.utils.exceptions import AdapterParseError
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from agent_service.programs.fast.plans.parsers import UnreadableError, parser_of, read_chat, read_json
@@ -90,6 +93,38 @@ def test_an_answer_is_divided_as_dspy_divides_it(answer: str) -> None:
     read_here = read_chat(answer, {"a": str, "b": str})
     read_there = dspy.ChatAdapter().parse(signature, answer)
     assert list(read_here.items()) == list(read_there.items())
+
+
+_PIECES = st.sampled_from(
+    [
+        "[[ ## a ## ]]",
+        "[[ ## b ## ]]",
+        "[[ ## ",
+        "\n",
+        "\n",
+        "\r\n",
+        "\r",
+        "\x0b",
+        "\u2028",
+        " ",
+        "\t",
+        "x",
+        "\x00",
+    ]
+)
+
+
+@given(answer=st.lists(_PIECES, max_size=16).map("".join))
+def test_any_answer_is_divided_as_dspy_divides_it(answer: str) -> None:
+    """Whatever breaks its lines, and wherever its headers stand."""
+    signature = dspy.Signature("q -> a: str, b: str")
+    try:
+        expected = list(dspy.ChatAdapter().parse(signature, answer).items())
+    except AdapterParseError:
+        with pytest.raises(UnreadableError):
+            read_chat(answer, {"a": str, "b": str})
+    else:
+        assert list(read_chat(answer, {"a": str, "b": str}).items()) == expected
 
 
 def test_an_answer_without_a_field_is_not_readable_here() -> None:

@@ -6,6 +6,7 @@ import ast
 import enum
 import functools
 import json
+import re
 import types
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _HEADER_START = "[[ ## "
+_HEADER_LINE = re.compile(rf"(?:\A|\n){FIELD_HEADER.pattern}(?=\n|\Z)")
 
 
 class UnreadableError(Exception):
@@ -42,7 +44,7 @@ def parser_of(annotation: Any) -> Callable[[Any], Any]:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return functools.partial(_literal, annotation, arguments)
-    validate = TypeAdapter(annotation).validate_python
+    validate = TypeAdapter(annotation).validator.validate_python
     if origin in {Union, types.UnionType} and type(None) in arguments and str in arguments:
         return validate
     return functools.partial(_own if is_own_type(annotation) else _loaded, validate)
@@ -109,7 +111,25 @@ def read_chat(answer: str, parsers: Mapping[str, Callable[[Any], Any]]) -> dict[
 
 
 def _sections(answer: str, wanted: Mapping[str, Any]) -> dict[str, str]:
-    """The first section of each wanted name; see ``dspy.ChatAdapter.parse``, whose slicing this keeps."""
+    """The first section of each wanted name; see ``dspy.ChatAdapter.parse``."""
+    pieces = _HEADER_LINE.split(answer)
+    if answer.count(_HEADER_START) != len(pieces) // 2 or _has_other_breaks(answer):
+        return _sections_by_line(answer, wanted)
+    texts: dict[str, str] = {}
+    for name, text in zip(pieces[1::2], pieces[2::2]):  # noqa: B905 - a header, then its text
+        if name in wanted and name not in texts:
+            texts[name] = text.strip()
+    return texts
+
+
+def _has_other_breaks(text: str) -> bool:
+    """Whether its lines end otherwise than by line feeds, too."""
+    by_line_feed = text.count("\n") + (not text.endswith("\n"))
+    return "\r" in text or len(text.splitlines()) != by_line_feed
+
+
+def _sections_by_line(answer: str, wanted: Mapping[str, Any]) -> dict[str, str]:
+    """The same for any answer, with DSPy's slicing of lines."""
     texts: dict[str, str] = {}
     name: str | None = None
     lines: list[str] = []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+_annotation, _default, _extra = map(operator.attrgetter, ("annotation", "default", "json_schema_extra"))
 _RECORDS = frozenset({dict, dspy.Example})
 _CONTAINERS = frozenset({dict, list, tuple})
 
@@ -32,7 +33,9 @@ class Snapshot:
     instructions: str
     fields: Mapping[str, FieldInfo]
     order: Sequence[FieldInfo]
-    details: Sequence[tuple[FieldInfo, Any, Any, Mapping[str, Any]]]
+    annotations: Sequence[Any]
+    defaults: Sequence[Any]
+    extras: Sequence[Mapping[str, Any]]
     demos: Sequence[Mapping[str, Any]]
 
     @classmethod
@@ -42,27 +45,31 @@ class Snapshot:
         Raises:
             NoPlanError: when a demonstration is of a kind that cannot be compared later.
         """
-        fields = signature.model_fields
-        details = [
-            (field, field.annotation, field.default, dict(field.json_schema_extra))
-            for field in fields.values()
-        ]
         if type(demos) is not list:
             raise NoPlanError(f"the demonstrations are a {type(demos).__name__}")
-        snapshots = [_copied(demo) for demo in demos]
-        return cls(signature.__doc__, fields, list(fields.values()), details, snapshots)
+        fields = signature.model_fields
+        order = list(fields.values())
+        return cls(
+            instructions=signature.__doc__,
+            fields=fields,
+            order=order,
+            annotations=list(map(_annotation, order)),
+            defaults=list(map(_default, order)),
+            extras=[dict(field.json_schema_extra) for field in order],
+            demos=[_copied(demo) for demo in demos],
+        )
 
     def still(self, signature: Any, demos: Any) -> bool:
         """Whether nothing has changed."""
-        if signature.__doc__ is not self.instructions or len(demos) != len(self.demos):
-            return False
-        for field, annotation, default, extra in self.details:
-            if field.annotation is not annotation or field.default is not default:
-                return False
-            if field.json_schema_extra != extra:
-                return False
-        return all(map(operator.is_, self.fields.values(), self.order)) and all(
-            map(_unchanged, demos, self.demos)
+        order = self.order
+        return (
+            signature.__doc__ is self.instructions
+            and len(demos) == len(self.demos)
+            and all(map(operator.is_, self.fields.values(), order))
+            and all(map(operator.is_, map(_annotation, order), self.annotations))
+            and all(map(operator.is_, map(_default, order), self.defaults))
+            and list(map(_extra, order)) == self.extras
+            and all(map(_unchanged, demos, self.demos))
         )
 
 

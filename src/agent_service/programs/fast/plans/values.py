@@ -11,12 +11,13 @@ from agent_service.programs.fast.lm_internals import format_field_value
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+    from pydantic_core import SchemaSerializer
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 _SCALARS = frozenset({int, float, bool, type(None)})
 IMMUTABLE = _SCALARS | {str}
 """Types whose text never changes once it is formatted."""
-_CONTAINERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (dict, list, tuple)}
+_CONTAINERS = {kind: TypeAdapter(kind).serializer for kind in (dict, list, tuple)}
 
 
 def formatted(field: FieldInfo, value: Any) -> str:
@@ -37,9 +38,9 @@ def is_constant(value: Any) -> bool:
     return kind in IMMUTABLE or (kind is dict and all(type(item) in IMMUTABLE for item in value.values()))
 
 
-def _as_json(adapter: TypeAdapter[Any], value: Any) -> str:
+def _as_json(serializer: SchemaSerializer, value: Any) -> str:
     try:
-        jsonable = adapter.dump_python(value, mode="json", fallback=str)
+        jsonable = serializer.to_python(value, mode="json", fallback=str)
     except Exception:  # noqa: BLE001 - DSPy takes the text of whatever cannot be serialized
         return str(value)
     return _encode(jsonable)

@@ -84,6 +84,8 @@ class Answer(AsyncTransportResponse):
         """
         while not self.status:
             await self._change()
+        if self.error is not None:
+            raise self.error
 
     async def read(self) -> bytes:
         """The whole body. An error lets go of what was read, though its traceback is kept for a while."""
@@ -135,19 +137,21 @@ class Answer(AsyncTransportResponse):
         if codings and (coding := check_codings(codings)):
             self._unfolding = Unfolding(coding)
 
-    async def _change(self) -> None:
-        """Wait until more is there."""
+    def _change(self) -> asyncio.Future[None]:
+        """To wait for until more is there; raises what ended it."""
         if self.error is not None:
             raise self.error
         self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
-        if self.error is not None:
-            raise self.error
+        return self._waiter
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
+        if waiter is None or waiter.done():
+            return
+        if self.error is None:
             waiter.set_result(None)
+        else:
+            waiter.set_exception(self.error)
 
     def _too_long(self) -> ProtocolError:
         return ProtocolError(f"the body is longer than {self._max_body_bytes} bytes")

@@ -39,31 +39,23 @@ class HttpClient:
             TransportError: when there is no answer.
         """
         message = head.with_body(body)
-        try:
-            return await self._once(head, message, fresh=False)
-        except _StaleError:
-            return await self._once(head, message, fresh=True)
+        connection = self.pool.take_kept(head.origin) or await self.pool.take(head.origin)
+        while True:
+            was_used = connection.is_used
+            answer = Answer(max_body_bytes=self._max_body_bytes)
+            connection.ask(message, answer, has_body=head.method != "HEAD")
+            try:
+                await answer.arrived()
+            except UnansweredError:
+                if not was_used:
+                    raise
+            except BaseException:
+                answer.close()
+                raise
+            else:
+                return answer
+            connection = await self.pool.take(head.origin, fresh=True)
 
     async def aclose(self) -> None:
         """Close all connections, those in use too."""
         await self.pool.aclose()
-
-    async def _once(self, head: RequestHead, message: bytes, *, fresh: bool) -> Answer:
-        connection = await self.pool.take(head.origin, fresh=fresh)
-        was_used = connection.is_used
-        answer = Answer(max_body_bytes=self._max_body_bytes)
-        connection.ask(message, answer, has_body=head.method != "HEAD")
-        try:
-            await answer.arrived()
-        except UnansweredError as error:
-            if was_used:
-                raise _StaleError from error
-            raise
-        except BaseException:
-            answer.close()
-            raise
-        return answer
-
-
-class _StaleError(Exception):
-    """The provider had closed the connection while nobody used it."""

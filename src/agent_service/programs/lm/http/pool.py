@@ -62,6 +62,16 @@ class ConnectionPool:
         """Connections that wait for the next exchange."""
         return sum(map(len, self._idle.values()))
 
+    def take_kept(self, origin: Origin) -> Connection | None:
+        """The same as ``take``, when that would neither wait nor connect."""
+        if not self._free or self._waiting or self._closed:
+            return None
+        connection = self._kept(origin)
+        if connection is not None:
+            self._free -= 1
+            self._busy[connection] = origin
+        return connection
+
     async def take(self, origin: Origin, *, fresh: bool = False) -> Connection:
         """A connection for one exchange, whose end gives it back; ``fresh`` is one that was never used.
 

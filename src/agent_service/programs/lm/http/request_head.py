@@ -79,8 +79,8 @@ class RequestHead:
 
     def fits(self, request: TransportRequest) -> bool:
         """Whether it is that of ``request``, too."""
-        same = self.url == request.url and self.method == request.method
-        return same and list(request.headers) == self._headers
+        same: bool = request.headers == self._headers
+        return same and self.url == request.url and self.method == request.method
 
     def with_headers(self, headers: Iterable[tuple[str, str]]) -> RequestHead:
         """The same head with more headers, whose characters can be sent."""

@@ -19,6 +19,8 @@ from agent_service.programs.lm.http.client import HttpClient
 from agent_service.programs.lm.http.request_head import RequestHead
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from dspy import lm15
     from dspy._vendor.lm15.transports import TransportRequest
 
@@ -72,17 +74,17 @@ class HttpTransport:
         """
         return _Exchange(self, request)
 
-    async def begin(self, request: TransportRequest) -> HttpReply:
+    def begin(self, request: TransportRequest) -> Coroutine[None, None, HttpReply]:
         """Send ``request`` and wait for the head of the answer, which the caller closes."""
         head, trace = self._head, TRACE.get()
         if head is None or not head.fits(request):
             head = self._new_head(request)
             if head is None:
                 traced = request if trace is None else _traced(request, trace)
-                return await self._library_client().begin(traced)
+                return self._library_client().begin(traced)
         if trace is not None:
             head = head.with_headers(trace.headers_to(head.origin.host, head.origin.port))
-        return await self._client.begin(head, request.body)
+        return self._client.begin(head, request.body)
 
     async def aclose(self) -> None:
         """Close the connections, those in use too."""

@@ -6,12 +6,16 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.processes import Service, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+settings.register_profile("agent_service", deadline=None)  # no test depends on how busy the machine is
+settings.load_profile("agent_service")
 
 
 @pytest.fixture

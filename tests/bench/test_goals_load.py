@@ -81,7 +81,7 @@ async def test_a_load_keeps_each_client_busy_and_waits_for_the_last_answers() ->
     ):
         await load.until(30)
     assert len(load.queries) == asked.count(b"POST")
-    assert len(load.probes) == asked.count(b"GET ") == 1
+    assert len(load.probes) == asked.count(b"GET ") >= 1
 
 
 async def test_a_server_that_hangs_up_is_an_error() -> None:

@@ -88,6 +88,7 @@ def assert_sound(path: Path) -> None:
 def write_locked(path: Path) -> Iterator[Callable[[], None]]:
     """Another process's transaction that keeps every commit waiting; yields what ends it."""
     connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(5000)  # the service may be writing itself at this moment
     connection.execute("BEGIN IMMEDIATE")
 
     def let_go() -> None:

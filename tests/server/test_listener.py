@@ -68,7 +68,7 @@ def test_a_crowd_that_comes_at_once_is_accepted_in_one_turn_of_the_loop() -> Non
 
     async def serve(listener: socket.socket, clients: ExitStack) -> int:
         loop = asyncio.get_running_loop()
-        servers = [await loop.create_server(Accepted, sock=handle) for handle in handles_of(listener)]
+        servers = [await loop.create_server(Accepted, sock=handle) for handle in handles_of(listener, 16)]
         for _ in range(10):
             clients.enter_context(socket.create_connection(listener.getsockname()))
         turns = 0

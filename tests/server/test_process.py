@@ -261,3 +261,9 @@ def test_no_span_below_zero(name: str) -> None:
     """A span is not negative."""
     with pytest.raises(ValueError, match=name):
         ProcessOptions(**{name: -1.0})  # type: ignore[arg-type] # both are numbers
+
+
+def test_it_accepts() -> None:
+    """With no handle on its listener a process would serve nobody."""
+    with pytest.raises(ValueError, match="accepts_at_once"):
+        ProcessOptions(accepts_at_once=0)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run", "run_workers"]
 
+_ACCEPTS_ALONE = 16
+"""Enough that a crowd of new connections is soon in; each costs an idle handle on the listener."""
+
 
 def run(settings: Settings) -> int:
     """Serve with ``settings`` until SIGTERM or SIGINT; returns the exit status.
@@ -61,6 +64,7 @@ def _options(settings: Settings) -> ProcessOptions:
         grace_seconds=settings.shutdown_grace_secs,
         delay_seconds=settings.shutdown_delay_secs,
         tls=_tls_options(settings),
+        accepts_at_once=_ACCEPTS_ALONE if settings.server_workers == 1 else 1,
     )
 
 

@@ -10,9 +10,6 @@ import socket
 BACKLOG = 2048
 """Connections the kernel keeps until they are accepted."""
 
-_HANDLES = 16
-"""Connections accepted in one turn of the loop: enough for a crowd, and an idle one costs next to nothing."""
-
 
 class CannotListenError(Exception):
     """The address cannot be used. The message is for whoever starts the service."""
@@ -43,13 +40,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def handles_of(listener: socket.socket) -> list[socket.socket]:
-    """The socket and more handles on it, all of them to be served and closed.
+def handles_of(listener: socket.socket, count: int) -> list[socket.socket]:
+    """The socket and more handles on it, ``count`` together, all of them to be served and closed.
 
     A server of libuv (since 1.45) accepts one connection for each handle in a turn of its loop. With one
     handle a crowd that comes at once, while turns are long, waits for as many turns as there are in it.
     """
-    return [listener, *(listener.dup() for _ in range(_HANDLES - 1))]
+    return [listener, *(listener.dup() for _ in range(count - 1))]
 
 
 def url_of(listener: socket.socket, *, is_secure: bool = False) -> str:

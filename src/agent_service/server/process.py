@@ -74,17 +74,22 @@ class ProcessOptions:
             more: for load balancers to notice.
         guard: limits of each connection.
         tls: what to serve HTTPS with; None serves HTTP.
+        accepts_at_once: connections that are accepted in one turn of the loop. For one of several processes
+            that share a listener it is 1, or the first to wake would take a whole crowd.
     """
 
     grace_seconds: float = 30.0
     delay_seconds: float = 0.0
     guard: GuardOptions = field(default_factory=GuardOptions)
     tls: TlsOptions | None = None
+    accepts_at_once: int = 1
 
     def __post_init__(self) -> None:
         for name in ("grace_seconds", "delay_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0, not {getattr(self, name)}")
+        if self.accepts_at_once < 1:
+            raise ValueError(f"accepts_at_once must be at least 1, not {self.accepts_at_once}")
 
     @property
     def leave_seconds(self) -> float:
@@ -193,7 +198,8 @@ class Process:
         return True
 
     async def _serve(self) -> None:
-        serving = asyncio.create_task(self._server.serve(sockets=handles_of(self._listener)))
+        handles = handles_of(self._listener, self._options.accepts_at_once)
+        serving = asyncio.create_task(self._server.serve(sockets=handles))
         self._announce()
         try:
             await _first_of(serving, self._stop_requests.asked)

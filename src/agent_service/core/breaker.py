@@ -1,9 +1,8 @@
 """The circuit breaker: stops calling an upstream that fails, and finds out carefully when it is back.
 
 States by their standard names (M. Nygard, "Release It!"). As in sony/gobreaker, a permit is asked for
-first and reported on later, and every permit carries the generation it was given in, so that a result
-from before a change of state moves nothing. Half-open gives a limited number of probe leases that
-expire, because a probe that never reports must not keep the breaker half-open for ever.
+first and reported on later, and carries the generation it was given in, so that a result from before a
+change of state moves nothing. Half-open gives a few leases to probe; they expire, lest it last for ever.
 """
 
 from __future__ import annotations
@@ -254,13 +253,9 @@ class Breaker:
         probes -= {probe for probe in probes if probe.call.begun_at_seconds <= begun_after_seconds}
 
     def _is_well(self, now_seconds: float) -> bool:
-        """Whether it is closed and nothing speaks against the upstream, as nearly always."""
-        current = self._current
-        return (
-            current.state is BreakerState.CLOSED
-            and not current.failures_in_a_row
-            and current.window.is_flawless(now_seconds)
-        )
+        closed, current = BreakerState.CLOSED, self._current
+        quiet = current.state is closed and not current.failures_in_a_row
+        return quiet and current.window.is_flawless(now_seconds)
 
     def _judge(self, now_seconds: float) -> None:
         """Open when closed and the upstream has failed enough by now."""

@@ -32,7 +32,7 @@ async def test_a_server_that_hangs_or_is_gone_is_not_waited_for(tmp_path: Path) 
         took_seconds = asyncio.get_running_loop().time() - began
         server.signal(signal.SIGCONT)
         assert {type(each) for each in failed} == {CountersUnavailableError}
-        assert took_seconds < 1.0
+        assert took_seconds < 3.0  # far from the end of the hanging, also on a busy machine
 
         server.kill()
         with pytest.raises(CountersUnavailableError):

@@ -97,7 +97,7 @@ def test_ctrl_c_stops_the_run(serve: Callable[..., Service], simulator: Simulato
 
         chat.send_signal(signal.SIGINT)
 
-        assert chat.wait(timeout=10) == 130
+        assert chat.wait(timeout=30) == 130
         assert chat.stderr is not None
         assert b"Traceback" not in chat.stderr.read()
     wait_until("the run ends", lambda: service.metric('agent_errors_total{error="cancelled"}') == 1)
@@ -179,4 +179,4 @@ def test_a_person_sees_steps_stops_an_answer_and_goes_on(
     person.types("/history\n")
     person.sees(r"What is 17 \* 23\?\s+391")
     person.types("\x04")
-    assert person.chat.wait(timeout=10) == 0
+    assert person.chat.wait(timeout=30) == 0

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,6 +29,7 @@ NAP = (
     "[[ ## next_thought ## ]]\nTired.\n\n[[ ## next_tool_name ## ]]\nnap\n\n"
     "[[ ## next_tool_args ## ]]\n{}\n\n[[ ## completed ## ]]"
 )
+FLOODING_CONNECTIONS, FLOOD_SECONDS = 200, 4
 OFFLINE = {"AGENT_POOL_SIZE": str(SLOTS), "PYTHONPATH": str(ASSETS)}
 
 
@@ -45,11 +46,15 @@ def _latency_seconds(url: str, path: str) -> float:
     return time.monotonic() - started
 
 
-def _assert_probes_are_prompt(service: Service) -> None:
+def _probe_seconds(service: Service) -> dict[str, list[float]]:
+    """How long each probe took, shortest first."""
     url = service.url()
-    latencies = {path: sorted(_latency_seconds(url, path) for _ in range(ROUNDS)) for path in PROBES}
+    return {path: sorted(_latency_seconds(url, path) for _ in range(ROUNDS)) for path in PROBES}
+
+
+def _assert_prompt(latencies: dict[str, list[float]], *, limit_seconds: float = 0.1) -> None:
     for path, seconds in latencies.items():
-        assert seconds[int(ROUNDS * 0.95)] < 0.1, (path, seconds[-5:])
+        assert seconds[int(ROUNDS * 0.95)] < limit_seconds, (path, limit_seconds, seconds[-5:])
         assert seconds[-1] < KUBELET_SECONDS, (path, seconds[-5:])
 
 
@@ -71,7 +76,7 @@ def test_while_every_slot_waits_for_the_model(serve: Callable[..., Service], sim
 
     asking = _fill(service)
 
-    _assert_probes_are_prompt(service)
+    _assert_prompt(_probe_seconds(service))
     assert _statuses(asking) <= {502, 504}
 
 
@@ -83,7 +88,7 @@ def test_while_a_blocking_tool_holds_every_slot(serve: Callable[..., Service], s
     asking = _fill(service)
     wait_until("the tools are called", lambda: len(simulator.journal()) == SLOTS)
 
-    _assert_probes_are_prompt(service)
+    _assert_prompt(_probe_seconds(service))
     assert service.metric("agent_pool_in_use") == SLOTS
     assert _statuses(asking) == {200}
     assert service.metric('agent_tool_calls_total{outcome="success",tool="nap"}') >= SLOTS
@@ -96,7 +101,7 @@ def test_while_a_blocking_program_holds_every_slot(serve: Callable[..., Service]
 
     asking = _fill(service)
 
-    _assert_probes_are_prompt(service)
+    _assert_prompt(_probe_seconds(service))
     assert service.metric("agent_pool_in_use") == SLOTS
     for each in asking:
         each.join(timeout=0)
@@ -106,21 +111,28 @@ def test_while_a_blocking_program_holds_every_slot(serve: Callable[..., Service]
 def test_while_200_connections_flood_it_with_queries(
     serve: Callable[..., Service], simulator: Simulator
 ) -> None:
-    """Refusals are so cheap that probes get their turn; each refusal is one that is documented."""
+    """A probe waits for a few refusals to each connection at most, and each refusal is documented.
+
+    It waits for a turn of the event loop to connect and for one to be read, and in a turn each connection
+    is refused once. How long that takes is up to the machine.
+    """
     simulator.behave(latency_seconds=30)
     limits = {"AGENT_POOL_SIZE": str(SLOTS), "AGENT_REQUEST_TIMEOUT_SECS": "6"}
     service = serve(**simulator.settings(**limits, CIRCUIT_BREAKER_THRESHOLD="1000"))
     at = urlsplit(service.url())
-    command = [sys.executable, str(ASSETS / "flood.py"), str(at.hostname), str(at.port), "200", "4"]
+    flooding = [str(at.hostname), str(at.port), str(FLOODING_CONNECTIONS), str(FLOOD_SECONDS)]
+    command = [sys.executable, str(ASSETS / "flood.py"), *flooding]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as flood:
         wait_until(
             "it is flooded", lambda: service.metric('agent_errors_total{error="pool_exhausted"}') > 400
         )
 
-        _assert_probes_are_prompt(service)
+        latencies = _probe_seconds(service)
 
         assert flood.poll() is None
-        statuses: dict[str, Any] = json.loads(flood.communicate(timeout=30)[0])
+        statuses: dict[str, int] = json.loads(flood.communicate(timeout=30)[0])
+    turn_seconds = FLOOD_SECONDS * FLOODING_CONNECTIONS / sum(statuses.values())
+    _assert_prompt(latencies, limit_seconds=max(0.1, 3 * turn_seconds))
     assert statuses.keys() <= {"409", "429", "502", "503", "504"}
     simulator.heal()
     assert service.ask("What is 2+2?").status_code == 200

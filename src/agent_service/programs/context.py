@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import dspy
-from dspy.dsp.utils.settings import thread_local_overrides
+from dspy.dsp.utils.settings import main_thread_config, thread_local_overrides
+from dspy.dsp.utils.utils import dotdict
 
 from agent_service.programs.streams.answer_predictor import AnswerWatch
 
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     from agent_service.core.run import Run
 
 _RUN = "agent_service_run"
+
+
+class _Settings:
+    """``dspy.context``; a class, because this is of every query."""
+
+    def __init__(self, changes: dict[str, object]) -> None:
+        self._changes = changes
+
+    def __enter__(self) -> None:
+        settings = dotdict({**main_thread_config, **thread_local_overrides.get(), **self._changes})
+        self._token = thread_local_overrides.set(settings)
+
+    def __exit__(self, *_: object) -> None:
+        thread_local_overrides.reset(self._token)
 
 
 def running(run: Run, lm: object) -> AbstractContextManager[None]:
@@ -35,7 +50,7 @@ def running(run: Run, lm: object) -> AbstractContextManager[None]:
         settings["callbacks"] = [*dspy.settings.callbacks, AnswerWatch()]
     if lm is not None:
         settings["lm"] = lm
-    return cast("AbstractContextManager[None]", dspy.context(**settings))
+    return _Settings(settings)
 
 
 def current_run() -> Run | None:

@@ -10,7 +10,6 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import dspy
-from pydantic import PrivateAttr
 
 from agent_service.core.observer import ToolFinished, ToolStarted
 from agent_service.core.run import Run, StepTimeoutError
@@ -123,11 +122,8 @@ class ToolSeam:
 class SeamTool(dspy.Tool):
     """A tool that goes through the seam; to DSPy it is the tool that it wraps."""
 
-    _stock: dspy.Tool = PrivateAttr()
-    _seam: ToolSeam = PrivateAttr()
-    _observing: bool = PrivateAttr()
-    _make_callee: Callable[[dspy.Tool], Callee] | None = PrivateAttr(default=None)
-    _callee: Any = PrivateAttr()
+    # Not pydantic's private attributes, of which each reading takes as long as a short tool.
+    __slots__ = ("_callee", "_make_callee", "_observing", "_seam", "_stock")
 
     def __init__(self, tool: dspy.Tool, seam: ToolSeam, *, observing: bool) -> None:
         super().__init__(
@@ -138,8 +134,10 @@ class SeamTool(dspy.Tool):
             arg_types=tool.arg_types,
             arg_desc=tool.arg_desc,
         )
-        self.has_kwargs = tool.has_kwargs
-        self._stock = self._callee = tool
+        self.has_kwargs = tool.has_kwargs  # type: ignore[misc] # a field of dspy.Tool, which mypy cannot see
+        self._stock = tool
+        self._callee: Callee = tool
+        self._make_callee: Callable[[dspy.Tool], Callee] | None = None
         self._seam = seam
         self._observing = observing
 
@@ -154,7 +152,7 @@ class SeamTool(dspy.Tool):
     @property
     def callee(self) -> Callee:
         """What the seam calls."""
-        return self._callee  # type: ignore[no-any-return] # pydantic's private attributes are untyped
+        return self._callee
 
     @property
     def is_observing(self) -> bool:
@@ -183,8 +181,14 @@ class SeamTool(dspy.Tool):
                 raise
             return observation(self.name, error)
 
+    def __copy__(self) -> SeamTool:
+        return self._around(self._stock)
+
     def __deepcopy__(self, memo: Any = None) -> SeamTool:
-        copied = SeamTool(copy.deepcopy(self._stock, memo), self._seam, observing=self._observing)
+        return self._around(copy.deepcopy(self._stock, memo))
+
+    def _around(self, stock: dspy.Tool) -> SeamTool:
+        copied = SeamTool(stock, self._seam, observing=self._observing)
         if self._make_callee is not None:
             copied.call_by(self._make_callee)
         return copied

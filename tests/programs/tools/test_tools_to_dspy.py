@@ -161,14 +161,14 @@ class Answering:
 
 @pytest.mark.parametrize("function", [where, awhere])
 async def test_what_stands_for_the_tool_is_called_at_the_seam(at: Bench, function: Any) -> None:
-    """Counted as every call is; also by a copy."""
+    """Counted as every call is; also by a copy of either kind."""
     tool = at.tool(function)
     tool.call_by(Answering)
     with running(at.run, None):
-        for called in (tool, copy.deepcopy(tool)):
+        for called in (tool, copy.copy(tool), copy.deepcopy(tool)):
             assert await called.acall() == "answered"
             assert await asyncio.to_thread(called) == "answered"
-    assert at.run.tools_used == ("answering",) * 4
+    assert at.run.tools_used == ("answering",) * 6
 
 
 async def test_a_deep_copy_stays_at_the_seam(at: Bench) -> None:

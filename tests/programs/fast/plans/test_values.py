@@ -47,7 +47,12 @@ VALUES = [
     *(0, -1, 10**30, True, 1.5, 1e22, -0.0, float("nan"), float("inf"), Decimal("1.10"), range(3), {"one"}),
     *([], ["a"], ["a", "«b»", "c\nd"], [Point(x=1), 2], (), (1, "ä"), {}, {"ä": [1, None]}, {1: "a"}),
     *({"p": Point(x=1)}, OrderedDict(a=1), dt.date(2020, 1, 1), Colour.RED, Point(x=2)),
-    {"e": Colour.RED, "f": float("nan")},
+    *(
+        {"e": Colour.RED, "f": float("nan")},
+        {"a": 'say "b"\\\n\x00\x7f', "b": ""},
+        {"a": "a\ud800b"},
+        {"a": Shout("b")},
+    ),
 ]
 
 

@@ -6,7 +6,6 @@ import ast
 import enum
 import functools
 import json
-import re
 import types
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _HEADER_START = "[[ ## "
-_HEADER_LINE = re.compile(rf"(?:\A|\n){FIELD_HEADER.pattern}(?=\n|\Z)")
+_HEADER_END = " ## ]]"
 
 
 class UnreadableError(Exception):
@@ -112,14 +111,17 @@ def read_chat(answer: str, parsers: Mapping[str, Callable[[Any], Any]]) -> dict[
 
 def _sections(answer: str, wanted: Mapping[str, Any]) -> dict[str, str]:
     """The first section of each wanted name; see ``dspy.ChatAdapter.parse``."""
-    pieces = _HEADER_LINE.split(answer)
-    if answer.count(_HEADER_START) != len(pieces) // 2 or _has_other_breaks(answer):
-        return _sections_by_line(answer, wanted)
+    before, *pieces = f"\n{answer}\n".split(_HEADER_START)
     texts: dict[str, str] = {}
-    for name, text in zip(pieces[1::2], pieces[2::2]):  # noqa: B905 - a header, then its text
+    for piece in pieces:
+        name, _, text = piece.partition(_HEADER_END)
+        is_alone = before[-1] == "\n" and text[:1] == "\n"
+        if not (is_alone and name.isascii() and name.isidentifier()):
+            return _sections_by_line(answer, wanted)
         if name in wanted and name not in texts:
             texts[name] = text.strip()
-    return texts
+        before = text
+    return _sections_by_line(answer, wanted) if _has_other_breaks(answer) else texts
 
 
 def _has_other_breaks(text: str) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pydantic_core import SchemaSerializer
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+_quoted = json.encoder.encode_basestring
 _SCALARS = frozenset({int, float, bool, type(None)})
 IMMUTABLE = _SCALARS | {str}
 """Types whose text never changes once it is formatted."""
@@ -38,7 +39,13 @@ def is_constant(value: Any) -> bool:
     return kind in IMMUTABLE or (kind is dict and all(type(item) in IMMUTABLE for item in value.values()))
 
 
+def _is_ascii(value: Any) -> bool:
+    return type(value) is str and value.isascii()
+
+
 def _as_json(serializer: SchemaSerializer, value: Any) -> str:
+    if type(value) is dict and all(map(_is_ascii, value)) and all(map(_is_ascii, value.values())):
+        return f"{{{', '.join([f'{_quoted(name)}: {_quoted(text)}' for name, text in value.items()])}}}"
     try:
         jsonable = serializer.to_python(value, mode="json", fallback=str)
     except Exception:  # noqa: BLE001 - DSPy takes the text of whatever cannot be serialized

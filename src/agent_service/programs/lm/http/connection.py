@@ -24,6 +24,7 @@ MAX_HEAD_BYTES = 64 * 1024
 """Of a head, of trailers, of all that is not body between two pieces of it."""
 
 _OK = 200
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Connection(asyncio.Protocol):
@@ -136,8 +137,7 @@ class Connection(asyncio.Protocol):
             return
         self._has_head = True
         self._keeps_alive = self._parser.should_keep_alive() and self._has_body
-        framing = {name.lower() for name, _ in self._fields}
-        self._lasts_until_closed = not framing & {b"content-length", b"transfer-encoding"}
+        self._lasts_until_closed = not any(name.lower() in _FRAMING for name, _ in self._fields)
         if self._overhead_bytes > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
             answer.fail(_too_long())
             return

@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from agent_service.core.errors import MemoryUnavailableError
+from agent_service.memory.sqlite_schema import BUSY_STEP_SECONDS
 from agent_service.memory.sqlite_thread import SqliteThread
 
 if TYPE_CHECKING:
@@ -272,6 +273,49 @@ async def test_close_finishes_what_was_accepted(database: _Database) -> None:
 
     assert await accepted == "accepted"
     assert database.values() == ["accepted"]
+
+
+async def test_where_others_write_too_each_gets_a_turn(database: _Database) -> None:
+    """A gap after a group since whose predecessor somebody else has committed; alone there is none."""
+    pauses: list[float] = []
+    thread = SqliteThread(
+        name="writer",
+        open_connection=database.open,
+        begin="BEGIN IMMEDIATE",
+        max_queued=9,
+        pause=pauses.append,
+    )
+    await thread.start()
+    other = database.open()
+    seen: list[int] = []
+    for writes_too in (False, False, True, False):
+        if writes_too:
+            other.execute("INSERT INTO kept VALUES ('theirs')")
+        await thread.run(_keep(len(seen)))
+        await thread.run(lambda connection: connection.pragma("user_version"))
+        seen.append(len(pauses))
+    other.close()
+    await thread.close()
+
+    assert seen == [0, 0, 1, 1]
+    assert pauses == [2 * BUSY_STEP_SECONDS]
+
+
+async def test_who_only_reads_leaves_no_gaps(database: _Database) -> None:
+    """A reader keeps nobody from writing."""
+    pauses: list[float] = []
+    thread = SqliteThread(
+        name="reader", open_connection=database.open, begin="BEGIN", max_queued=9, pause=pauses.append
+    )
+    await thread.start()
+    other = database.open()
+    for number in range(3):
+        other.execute("INSERT INTO kept VALUES (?)", (number,))
+        await thread.run(lambda connection: connection.pragma("user_version"))
+    other.close()
+    await thread.close()
+
+    assert pauses == []
 
 
 async def test_a_connection_that_cannot_be_opened_fails_the_start(tmp_path: Path) -> None:

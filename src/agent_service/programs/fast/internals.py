@@ -12,6 +12,7 @@ import dspy
 from dspy.dsp.utils.settings import main_thread_config, thread_local_overrides
 from dspy.dsp.utils.utils import dotdict
 from dspy.predict import react as _react
+from dspy.primitives.base_module import BaseModule
 from dspy.primitives.prediction import Completions
 from dspy.utils.exceptions import format_error_for_lm
 
@@ -19,7 +20,7 @@ from agent_service.programs.fast.lm_internals import kind_of
 from agent_service.programs.streams.answer_predictor import is_watch_only
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "METHODS",
@@ -51,6 +52,8 @@ METHODS = frozenset(
 """What DSPy calls of a module on the way, and somebody may have replaced on one object."""
 _PARAMETERS = frozenset({"base", "self", "trajectory"})
 """What an agent's prediction cannot be made with, or means something else."""
+state_of: Callable[[Any], dict[str, Any]] = vars(BaseModule)["__dict__"].__get__
+"""A module's attributes, past its ``__getattribute__``, which is slow."""
 
 
 class Calling:
@@ -74,21 +77,17 @@ def settings_in_effect() -> Mapping[str, Any]:
     return overrides if "callbacks" in overrides else {**main_thread_config, **overrides}
 
 
-def state_of(module: object) -> dict[str, Any]:
-    """A module's attributes, past its ``__getattribute__``, which is slow."""
-    return object.__getattribute__(module, "__dict__")  # type: ignore[no-any-return] # it is a dict
-
-
 def is_quiet(settings: Mapping[str, Any]) -> bool:
     """Whether nobody listens, records or counts, and the adapter is known."""
+    callbacks, adapter = settings["callbacks"], settings["adapter"]
     return (
-        is_watch_only(settings["callbacks"])
+        (not callbacks or is_watch_only(callbacks))
         and settings["send_stream"] is None
         and not settings["track_usage"]
         and not settings["usage_tracker"]
         and settings["disable_history"] is True
         and not settings["warn_on_type_mismatch"]
-        and kind_of(settings["adapter"]) is not None
+        and (adapter is None or kind_of(adapter) is not None)
     )
 
 

@@ -22,7 +22,7 @@ from agent_service.programs.fast.lm_internals import json_fallback, kind_of
 from agent_service.programs.streams.answer_predictor import written_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from contextlib import AbstractContextManager
 
     from dspy import lm15
@@ -88,7 +88,7 @@ class FastPredict(Twin, dspy.Predict):
         if call is None:
             return await super().acall(*args, **kwargs)
         try:
-            fields = call.fields(await call.acomplete())
+            fields = call.lean.draft.fields(await call.acomplete())
         except AdapterParseError:
             if not call.has_second_chance:
                 raise
@@ -101,7 +101,7 @@ class FastPredict(Twin, dspy.Predict):
         if call is None:
             return super().__call__(*args, **kwargs)
         try:
-            fields = call.fields(call.complete())
+            fields = call.lean.draft.fields(call.complete())
         except AdapterParseError:
             if not call.has_second_chance:
                 raise
@@ -182,14 +182,6 @@ class _Call:
         """Whether an answer that cannot be read is asked for again, in JSON."""
         return type(self.plan.adapter) is dspy.ChatAdapter
 
-    def fields(self, output: Any) -> dict[str, Any]:
-        """The output fields of an answer.
-
-        Raises:
-            AdapterParseError: when it has none.
-        """
-        return self.lean.draft.fields(output)
-
     def prediction(self, prediction: dspy.Prediction) -> dspy.Prediction:
         """Note it in the trace, as ``dspy.Predict`` does."""
         trace, most = self.settings["trace"], self.settings["max_trace_size"]
@@ -204,8 +196,11 @@ class _Call:
         with self._at_work():
             return self.lean.complete(self.request)
 
-    async def acomplete(self) -> Any:
+    def acomplete(self) -> Coroutine[None, None, Any]:
         """The same for asynchronous code."""
+        return self._acomplete_watched() if self.settings["callbacks"] else self.lean.acomplete(self.request)
+
+    async def _acomplete_watched(self) -> Any:
         with self._at_work():
             return await self.lean.acomplete(self.request)
 

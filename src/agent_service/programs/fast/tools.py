@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +70,11 @@ class CheckedTool:
         return not is_watch_only(settings_in_effect()["callbacks"]) or "callbacks" in vars(self._tool)
 
     def _parsed(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        with suppress(Exception):  # DSPy's checks say which error it is
-            return {name: self._check(name).parsed(value) for name, value in arguments.items()}
-        return stock_arguments(self._tool, arguments)
+        try:
+            parsed = {name: self._check(name).parsed(value) for name, value in arguments.items()}
+        except Exception:  # noqa: BLE001 - DSPy's checks say which error it is
+            parsed = None
+        return stock_arguments(self._tool, arguments) if parsed is None else parsed
 
     def _check(self, name: str) -> _Check:
         if name not in self._tool.args:

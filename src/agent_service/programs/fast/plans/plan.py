@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -177,9 +176,11 @@ class Plan:
         Raises:
             AdapterParseError: as the adapter's ``parse``.
         """
-        with suppress(Exception):  # DSPy's parser says which error it is, or that it is none
-            return _READERS[type(self.adapter)](text, self.parsers)
-        return self.adapter.parse(self.signature, text)  # type: ignore[no-any-return] # untyped
+        try:
+            fields = _READERS[type(self.adapter)](text, self.parsers)
+        except Exception:  # noqa: BLE001 - DSPy's parser says which error it is, or that it is none
+            fields = None
+        return self.adapter.parse(self.signature, text) if fields is None else fields
 
 
 def _head(adapter: dspy.ChatAdapter, signature: Any, demos: Any) -> list[dict[str, Any]]:

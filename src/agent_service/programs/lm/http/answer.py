@@ -28,11 +28,11 @@ class Answer(AsyncTransportResponse):
 
     def __init__(self, *, max_body_bytes: int) -> None:
         self.status = 0
-        self.reason = ""
-        self.http_version = ""
         self.is_complete = False
         self.error: TransportError | None = None
         self.when_left: Callable[[], None] | None = None
+        self._reason = b""
+        self._version = ""
         self._fields: list[tuple[bytes, bytes]] = []
         self._max_body_bytes = max_body_bytes
         self._left_bytes = max_body_bytes
@@ -44,14 +44,23 @@ class Answer(AsyncTransportResponse):
         return f"<Answer {self.status or 'not there yet'}{', whole' if self.is_complete else ''}>"
 
     @property
+    def reason(self) -> str:
+        """What the status line says beside the status."""
+        return _text(self._reason)
+
+    @property
+    def http_version(self) -> str:
+        """Of the status line."""
+        return f"HTTP/{self._version}" if self._version else ""
+
+    @property
     def headers(self) -> list[tuple[str, str]]:
         """Names and values, repeated ones too."""
         return [(_text(name), _text(value)) for name, value in self._fields]
 
     def begin(self, status: int, reason: bytes, version: str, fields: list[tuple[bytes, bytes]]) -> None:
         """The head is there."""
-        self.status, self.reason, self.http_version = status, _text(reason), f"HTTP/{version}"
-        self._fields = fields
+        self.status, self._reason, self._version, self._fields = status, reason, version, fields
         self._wake()
 
     def add(self, piece: bytes) -> None:

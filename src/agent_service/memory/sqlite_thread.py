@@ -182,7 +182,7 @@ class SqliteThread:
         try:
             try:
                 connection.execute(self._begin)
-                outcomes = _attempt_all(connection, group)
+                outcomes = _attempt_all(connection, group, begin=self._begin)
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
@@ -192,15 +192,18 @@ class SqliteThread:
         return outcomes
 
 
-def _attempt_all(connection: apsw.Connection, group: Sequence[_Work]) -> Sequence[object]:
-    """Run all of it as one; when a part fails, once more, each part as one of its own."""
-    connection.execute("SAVEPOINT work")
+def _attempt_all(connection: apsw.Connection, group: Sequence[_Work], *, begin: str) -> Sequence[object]:
+    """Run all of it as one; when a part fails, once more, each part as one of its own.
+
+    The first time without a savepoint, for which SQLite would copy each page before it is changed.
+    """
     try:
         return [work.function(connection) for work in group]
     except Exception:
         if not connection.in_transaction:  # SQLite itself gave the whole transaction up: disk full, I/O error
             raise
-        connection.execute("ROLLBACK TO work")
+        connection.execute("ROLLBACK")
+        connection.execute(begin)
     return [_attempt(connection, work) for work in group]
 
 

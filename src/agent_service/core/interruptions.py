@@ -18,56 +18,42 @@ class Interruptions:
     Args:
         clock: measures the limits.
         when_interrupted: raises what a step ends with that one of the two ended.
+
+    Attributes:
+        steps: how many each task is in.
+        interrupted: the tasks whose interruption was not taken back.
     """
 
     def __init__(self, clock: Clock, *, when_interrupted: Callable[[], NoReturn]) -> None:
         self.clock = clock
         self.when_interrupted = when_interrupted
-        self._steps: dict[asyncio.Task[object], int] = {}
-        self._interrupted: set[asyncio.Task[object]] = set()
+        self.steps: dict[asyncio.Task[object], int] = {}
+        self.interrupted: set[asyncio.Task[object]] = set()
 
     def __repr__(self) -> str:
-        return f"<Interruptions of {len(self._steps)} tasks, {len(self._interrupted)} under way>"
+        return f"<Interruptions of {len(self.steps)} tasks, {len(self.interrupted)} under way>"
 
     def interrupt(self) -> None:
         """End what every task awaits within its step, but the current one's; once while it cleans up."""
         current = asyncio.current_task()
-        for task in list(self._steps):
-            if task is not current and task not in self._interrupted:
-                self._interrupted.add(task)
+        for task in list(self.steps):
+            if task is not current and task not in self.interrupted:
+                self.interrupted.add(task)
                 task.cancel()
-
-    def step(self, limit_seconds: float | None) -> Step:
-        """Within, the current task may be interrupted; a cancellation by somebody else stays one."""
-        return Step(self, limit_seconds)
-
-    def begin(self, task: asyncio.Task[object]) -> None:
-        """A step of ``task`` begins; steps may be nested."""
-        self._steps[task] = self._steps.get(task, 0) + 1
-
-    def end(self, task: asyncio.Task[object]) -> None:
-        """A step of ``task`` is over."""
-        left = self._steps[task] - 1
-        if left:
-            self._steps[task] = left
-        else:
-            del self._steps[task]
-
-    @property
-    def any_interrupted(self) -> bool:
-        """Whether there is a task whose interruption was not taken back."""
-        return bool(self._interrupted)
 
     def take_back(self, task: asyncio.Task[object]) -> bool:
         """Whether ``task`` was interrupted; from now on it may be again."""
-        if task not in self._interrupted:
+        if task not in self.interrupted:
             return False
-        self._interrupted.discard(task)
+        self.interrupted.discard(task)
         return True
 
 
 class Step:
-    """One step of the task that enters it. A class, not a generator: each call of a model is such a step."""
+    """Within, the task that enters it may be interrupted; a cancellation by somebody else stays one.
+
+    Steps may be nested. A class, not a generator: each call of a model is such a step.
+    """
 
     __slots__ = ("_all", "_cancelled_before", "_limit_passed", "_limit_seconds", "_task", "_timer")
 
@@ -84,13 +70,17 @@ class Step:
         self._cancelled_before = _cancellations(task)
         limit_seconds = self._limit_seconds
         self._timer = None if limit_seconds is None else self._all.clock.call_later(limit_seconds, self._pass)
-        self._all.begin(task)
+        steps = self._all.steps
+        steps[task] = steps.get(task, 0) + 1
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._all.end(self._task)
-        if error is None and not self._limit_passed and not self._all.any_interrupted:
+        steps = self._all.steps
+        steps[self._task] -= 1
+        if not steps[self._task]:
+            del steps[self._task]
+        if error is None and not self._limit_passed and not self._all.interrupted:
             return
         ours = self._withdraw_cancellation()
         if not ours or not isinstance(error, asyncio.CancelledError):

@@ -23,14 +23,13 @@ from agent_service.core.errors import (
     ServiceError,
     ShuttingDownError,
 )
-from agent_service.core.interruptions import Interruptions
+from agent_service.core.interruptions import Interruptions, Step
 from agent_service.core.messages import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agent_service.core.clock import Clock, Deadline
-    from agent_service.core.interruptions import Step
     from agent_service.core.observer import Event, Observer
 
 
@@ -275,7 +274,7 @@ class Run:
             StepTimeoutError: when ``limit_seconds`` went by first.
         """
         self.check()
-        return self._interruptions.step(limit_seconds)
+        return Step(self._interruptions, limit_seconds)
 
     def _end_step(self) -> NoReturn:
         """What a step that was interrupted raises."""

@@ -6,7 +6,7 @@ The run rides in ``dspy.context``, which follows tasks, ``asyncio.to_thread``, `
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import dspy
 from dspy.dsp.utils.settings import main_thread_config, thread_local_overrides
@@ -55,4 +55,4 @@ def running(run: Run, lm: object) -> AbstractContextManager[None]:
 
 def current_run() -> Run | None:
     """The run that the calling code belongs to, or None outside of any."""
-    return cast("Run | None", thread_local_overrides.get().get(_RUN))
+    return thread_local_overrides.get().get(_RUN)  # type: ignore[no-any-return] # DSPy has no types

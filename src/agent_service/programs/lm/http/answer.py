@@ -61,7 +61,8 @@ class Answer(AsyncTransportResponse):
     def begin(self, status: int, reason: bytes, version: str, fields: list[tuple[bytes, bytes]]) -> None:
         """The head is there."""
         self.status, self._reason, self._version, self._fields = status, reason, version, fields
-        self._wake()
+        if self._waiter is not None:
+            self._wake(self._waiter)
 
     def add(self, piece: bytes) -> None:
         """More of the body is there; what is too long fails."""
@@ -70,20 +71,23 @@ class Answer(AsyncTransportResponse):
             self.fail(self._too_long())
         elif self.error is None:
             self._pieces.append(piece)
-            self._wake()
+            if self._waiter is not None:
+                self._wake(self._waiter)
 
     def end(self) -> None:
         """The body is all there, unless it has failed before."""
         if self.error is None:
             self.is_complete = True
-            self._wake()
+            if self._waiter is not None:
+                self._wake(self._waiter)
 
     def fail(self, error: TransportError) -> None:
         """There will be no whole answer; the first error stays."""
         if self.error is None and not self.is_complete:
             self.error = error
             self._pieces.clear()
-            self._wake()
+            if self._waiter is not None:
+                self._wake(self._waiter)
 
     async def arrived(self) -> None:
         """Wait for the head.
@@ -153,9 +157,9 @@ class Answer(AsyncTransportResponse):
         self._waiter = asyncio.get_running_loop().create_future()
         return self._waiter
 
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():
+    def _wake(self, waiter: asyncio.Future[None]) -> None:
+        self._waiter = None
+        if waiter.done():
             return
         if self.error is None:
             waiter.set_result(None)

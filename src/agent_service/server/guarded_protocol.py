@@ -20,6 +20,7 @@ from agent_service.api.departures import DEPARTURES
 from agent_service.api.problems import PROBLEM_MEDIA_TYPE, problem_of
 from agent_service.core.errors import MalformedRequestError
 from agent_service.server.departure_watches import DepartureWatches
+from agent_service.server.joined_writes import JoinedWrites
 
 if TYPE_CHECKING:
     import asyncio
@@ -88,9 +89,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unread_timer: asyncio.TimerHandle | None = None
         self._broken_limit: tuple[int, str] | None = None
         self._refused = False
-        self._head_bytes = 0
-        self._undelivered_bytes = 0
+        self._head_bytes = self._undelivered_bytes = 0
         self._held_back = False  # whether it was our turn at some time since the timer started
+        self._writes = JoinedWrites(transport, self.loop)
         self._departures = DepartureWatches(
             self.loop, read_on=self.flow.resume_reading, hang_up=self._hang_up
         )
@@ -146,6 +147,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         super().on_headers_complete()
+        self.cycle.transport = self._writes  # type: ignore[assignment] # it needs no more of a transport
         self._expect(_Expecting.BODY)
         self._held_back = self.flow.read_paused
 
@@ -163,6 +165,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """It is the client's turn again, and it gets the whole time."""
         self._held_back = True
+        self._writes.end_answer()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -185,9 +188,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._watch()
 
     def _expect(self, expecting: _Expecting) -> None:
-        self._expecting = expecting
-        self._undelivered_bytes = 0
-        self._held_back = False
+        self._expecting, self._undelivered_bytes, self._held_back = expecting, 0, False
         self._unwatch()
 
     def _watch(self) -> None:

@@ -79,3 +79,18 @@ def test_settings_that_are_new_each_time_do_not_fill_the_memory() -> None:
     for request in requests:
         bodies.learn(request, {"model": "m", "messages": []})
     assert sum(bodies.body(request, "m") is not None for request in requests) <= 64
+
+
+def test_system_messages_that_are_new_each_time_do_not_fill_the_memory() -> None:
+    """Those that were written before are written the same."""
+    bodies = knowing(PLAIN)
+    requests = [replace(PLAIN, system=f"Be brief, {number} times.") for number in range(20)]
+    written = [bodies.body(request, "m") for request in requests * 2]
+    assert written[:20] == written[20:]
+    assert len(set(written)) == 20
+    assert len(bodies._known[id(PLAIN.config)].systems) <= 8  # noqa: SLF001 - what is kept is not to be seen
+
+
+def test_settings_that_orjson_has_no_room_for_are_not_learned() -> None:
+    """lm15 writes any number."""
+    assert knowing(PLAIN, seed=2**70).body(PLAIN, "m") is None

@@ -16,15 +16,26 @@ if TYPE_CHECKING:
 _FLOATS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 _LEAST_PLAIN_FLOAT = 1e-4  # Python writes smaller ones with an exponent of two digits, orjson with one
 _MOST_KNOWN = 64
+_MOST_SYSTEMS = 8
+_OWN = frozenset({"model", "messages"})
 
 
 class _Known(NamedTuple):
-    """What lm15 makes of one config beside the messages."""
+    """What lm15 makes of one config, as bytes before and after those of the messages.
+
+    Attributes:
+        before: up to the first message.
+        openings: of a message, up to its text, by role.
+        systems: system messages that were written before.
+        after: from the end of the last message.
+    """
 
     config: lm15.Config
     model: str
-    roles: Mapping[str, str]
-    rest: Mapping[str, Any]
+    before: bytes
+    openings: Mapping[str, bytes]
+    systems: dict[str, bytes]
+    after: bytes
 
 
 class PlainBodies:
@@ -39,7 +50,7 @@ class PlainBodies:
     def __init__(self, mapping: Any) -> None:
         self._mapping = mapping
         self._known: dict[int, _Known] = {}
-        self._roles: dict[str, Mapping[str, str]] = {}
+        self._openings: dict[str, Mapping[str, bytes]] = {}
 
     def __repr__(self) -> str:
         return f"<PlainBodies of {len(self._known)} configs>"
@@ -49,13 +60,11 @@ class PlainBodies:
         known = self._known.get(id(request.config))
         if known is None or known.model != model or request.tools or request.config.extensions:
             return None
-        messages = _plain_messages(request, known.roles)
-        if messages is None:
-            return None
         try:
-            return orjson.dumps({"model": known.model, "messages": messages, **known.rest})
-        except TypeError:
+            messages = _messages(request, known)
+        except TypeError:  # text that is no Unicode
             return None
+        return None if messages is None else b"%b%b%b" % (known.before, b",".join(messages), known.after)
 
     def learn(self, request: lm15.Request, payload: dict[str, Any]) -> None:
         """Keep what lm15 made of ``request``, without any adaptation, for others with the same settings."""
@@ -64,19 +73,25 @@ class PlainBodies:
             return
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        if request.model not in self._roles:
-            self._roles[request.model] = self._roles_of(request.model)
-        rest = {name: value for name, value in payload.items() if name not in {"model", "messages"}}
-        self._known[id(config)] = _Known(config, request.model, self._roles[request.model], rest)
+        if request.model not in self._openings:
+            self._openings[request.model] = self._openings_of(request.model)
+        try:
+            rest = orjson.dumps({name: payload[name] for name in payload if name not in _OWN})
+        except TypeError:  # a number that orjson has no room for
+            return
+        before = b'{"model":%b,"messages":[' % orjson.dumps(request.model)
+        after = b"]" + (b"," + rest[1:] if len(rest) > len(b"{}") else b"}")
+        openings = self._openings[request.model]
+        self._known[id(config)] = _Known(config, request.model, before, openings, {}, after)
 
-    def _roles_of(self, model: str) -> Mapping[str, str]:
-        """The provider's names of those roles whose messages have nothing beside their text."""
+    def _openings_of(self, model: str) -> Mapping[str, bytes]:
+        """By the provider's names of those roles whose messages have nothing beside their text."""
         texts = {"system": "s", "user": "u", "assistant": "a", "developer": "d"}
         turns = (lm15.Message.user("u"), lm15.Message.assistant("a"), lm15.Message.developer("d"))
         probe = lm15.Request(model=model, system="s", messages=turns)
         rows = self._mapping._payload(probe, stream=False)["messages"]
         return {
-            role: row["role"]
+            role: b'{"role":%b,"content":' % orjson.dumps(row["role"])
             for row, (role, text) in zip(rows, texts.items(), strict=True)
             if row == {"role": row["role"], "content": text}
         }
@@ -104,15 +119,22 @@ def holds_plain_values(request: lm15.Request) -> bool:
     return all(abs(value) >= _LEAST_PLAIN_FLOAT for value in floats)
 
 
-def _plain_messages(request: lm15.Request, roles: Mapping[str, str]) -> list[dict[str, str]] | None:
-    messages = []
+def _messages(request: lm15.Request, known: _Known) -> list[bytes] | None:
+    openings, messages = known.openings, []
     if request.system:
-        if type(request.system) is not str or "system" not in roles:
+        if type(request.system) is not str or "system" not in openings:
             return None
-        messages.append({"role": roles["system"], "content": request.system})
+        messages.append(known.systems.get(request.system) or _system(request.system, known))
     for message in request.messages:
-        parts, role = message.parts, roles.get(message.role)
-        if role is None or len(parts) != 1 or type(parts[0]) is not lm15.TextPart:
+        parts, opening = message.parts, openings.get(message.role)
+        if opening is None or len(parts) != 1 or type(parts[0]) is not lm15.TextPart:
             return None
-        messages.append({"role": role, "content": parts[0].text})
+        messages.append(opening + orjson.dumps(parts[0].text) + b"}")
     return messages
+
+
+def _system(text: str, known: _Known) -> bytes:
+    if len(known.systems) >= _MOST_SYSTEMS:
+        known.systems.clear()
+    written = known.systems[text] = known.openings["system"] + orjson.dumps(text) + b"}"
+    return written

@@ -22,6 +22,7 @@ from agent_service.programs.fast.lm_internals import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined] # typeshed lacks it
 _HEADER_START = "[[ ## "
 _HEADER_END = " ## ]]"
 
@@ -76,10 +77,11 @@ def _candidate(text: str) -> Any:
 
 
 def _repaired(text: str) -> Any:
-    """What ``json_repair.loads`` makes of a text, which begins by asking ``json.loads``."""
+    """What ``json_repair.loads`` makes of a text, which begins by asking ``json.loads``, and that a scanner."""
     try:
-        return json.loads(text)
-    except ValueError:
+        value, end = _scan(text, 0)
+        return value if end == len(text) else json.loads(text)
+    except (StopIteration, ValueError):
         return json_repair.loads(text)
 
 

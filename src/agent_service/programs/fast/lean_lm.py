@@ -22,6 +22,7 @@ from agent_service.programs.fast.lm_internals import (
 from agent_service.programs.fast.plans.snapshot import NoPlanError
 from agent_service.programs.fast.plans.values import IMMUTABLE
 from agent_service.programs.lm.engines import AsyncSeamEngine, SyncSeamEngine
+from agent_service.programs.lm.lean_chat import PlainReply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -176,9 +177,11 @@ def _raise_as_stock(error: Exception, lm: dspy.LM) -> NoReturn:
         del raised, error  # or they and this frame would keep each other alive
 
 
-def _output(response: lm15.Response) -> Any:
+def _output(response: lm15.Response | PlainReply) -> Any:
     if response.finish_reason == "length":
         _log.warning("LM response was truncated; increase max_tokens or inspect history.")
+    if isinstance(response, PlainReply):
+        return response.text
     parts = response.message.parts
     if len(parts) == 1 and type(parts[0]) is lm15.TextPart:
         return parts[0].text

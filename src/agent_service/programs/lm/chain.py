@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agent_service.core.errors import ServiceError
+    from agent_service.programs.lm.lean_chat import PlainReply
     from agent_service.programs.lm.seam import LMSeam, Transport
 
 
@@ -39,7 +40,7 @@ class ModelChain:
 
     async def complete(
         self, request: lm15.Request, transports: Sequence[Transport] | None = None
-    ) -> lm15.Response:
+    ) -> lm15.Response | PlainReply:
         """The first answer; see ``LMSeam.complete``. What is raised is the last model's failure.
 
         ``transports`` replace the seams' own on another event loop.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from dspy import lm15
 
+from agent_service.programs.lm.lean_chat import whole
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from agent_service.programs.lm.chain import ModelChain
+    from agent_service.programs.lm.lean_chat import PlainReply
     from agent_service.programs.lm.seam import Transport
     from agent_service.programs.threads import LoopBridge
 
@@ -29,10 +32,10 @@ class AsyncSeamEngine:
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """One logical call; see ``ModelChain.complete``."""
-        return await self.begin(request)
+        return whole(await self.begin(request))
 
-    def begin(self, request: lm15.Request) -> Coroutine[None, None, lm15.Response]:
-        """The same for those who await it at once: a coroutine less in between."""
+    def begin(self, request: lm15.Request) -> Coroutine[None, None, lm15.Response | PlainReply]:
+        """The same for those who await it at once and read both kinds of reply."""
         call = self._chain.complete(request)
         return call if self._bridge.on_service_loop() else self._bridge.wait_from_another_loop(call)
 
@@ -78,8 +81,8 @@ class SyncSeamEngine:
     def complete(self, request: lm15.Request) -> lm15.Response:
         """One logical call; see ``ModelChain.complete``."""
         if self._bridge.on_service_loop():
-            return self._sideline.complete(self.chain, request)
-        return self._bridge.wait(self.chain.complete(request))
+            return whole(self._sideline.complete(self.chain, request))
+        return whole(self._bridge.wait(self.chain.complete(request)))
 
     def stream(self, request: lm15.Request) -> Iterator[lm15.StreamEvent]:
         """The same in events; see ``AsyncSeamEngine.stream``."""

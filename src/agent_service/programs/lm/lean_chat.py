@@ -8,8 +8,9 @@ byte, and values that were just read from JSON are not asked whether they are JS
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from dspy import lm15
@@ -21,15 +22,19 @@ from dspy._vendor.lm15.transports import TransportError, TransportRequest
 from agent_service.programs.lm.chat_payload import PlainBodies, encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from agent_service.programs.lm.http.transport import HttpReply, HttpTransport
-
-T = TypeVar("T")
 
 _ERROR_STATUS = 400
 _ENDS = {"stop", "length", "content_filter"}
 _NOTHING: Mapping[str, Any] = {}
+_COUNTS = (
+    *("input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens"),
+    *("reasoning_tokens", "input_audio_tokens", "output_audio_tokens"),
+)
+_PARTS_OF_REQUEST = ("messages", "system", "tools", "config")
+_parts_of_request = operator.attrgetter(*_PARTS_OF_REQUEST)
 _MORE_THAN_TEXT = ("reasoning_content", "reasoning", "refusal", "tool_calls")
 
 
@@ -56,7 +61,7 @@ class LeanChat:
         mapping = provider._inner
         return mapping.access.host is None and not callable(mapping.api_key)
 
-    async def complete(self, request: lm15.Request, model: str) -> lm15.Response:
+    async def complete(self, request: lm15.Request, model: str) -> lm15.Response | PlainReply:
         """What ``provider.complete`` returns or raises for ``request``, asked of ``model``.
 
         The provider is asked where one POST is not all there is.
@@ -84,7 +89,7 @@ class LeanChat:
         answer, body = await self._post(wire, encoded(wire, payload))
         plain = read_plain(wire, body) if answer.status < _ERROR_STATUS else None
         if plain is not None:
-            return mapping._finish_response(request, plain, adaptations, policy=policy)
+            return mapping._finish_response(request, plain.whole(), adaptations, policy=policy)
         return self._read(request, answer, body, adaptations)
 
     def _read(
@@ -114,8 +119,46 @@ class LeanChat:
             raise lm15.TransportError(str(error)) from error
 
 
-def read_plain(request: lm15.Request, body: bytes) -> lm15.Response | None:
-    """What lm15 makes of an answer of one text, at a third of the cost; None for any other."""
+class PlainReply:
+    """An answer of one text, as most are, before anybody needs lm15's Response of it.
+
+    Attributes:
+        usage: the counts of ``lm15.Usage``, in its order.
+        data: the answer's JSON.
+    """
+
+    __slots__ = ("data", "finish_reason", "text", "usage")
+
+    def __init__(
+        self, text: str, finish_reason: str, usage: Sequence[int | None], data: dict[str, Any]
+    ) -> None:
+        self.text = text
+        self.finish_reason = finish_reason
+        self.usage = usage
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"<PlainReply of {len(self.text)} characters>"
+
+    def whole(self) -> lm15.Response:
+        """What lm15 makes of the answer."""
+        return lm15.Response(
+            id=self.data["id"],
+            model=self.data["model"],
+            message=lm15.Message.assistant(self.text),
+            finish_reason=self.finish_reason,
+            usage=lm15.Usage(**dict(zip(_COUNTS, self.usage, strict=True))),
+            provider_data=self.data,
+        )
+
+
+def whole(reply: lm15.Response | PlainReply) -> lm15.Response:
+    """The reply as DSPy reads it, of either kind."""
+    return reply.whole() if isinstance(reply, PlainReply) else reply
+
+
+def read_plain(request: lm15.Request, body: bytes) -> PlainReply | None:
+    """The answer when it is one text; None for any other."""
     try:
         data = orjson.loads(body)
         (choice,) = data["choices"]
@@ -132,28 +175,7 @@ def read_plain(request: lm15.Request, body: bytes) -> lm15.Response | None:
         return None
     if any(map(message.get, _MORE_THAN_TEXT)):
         return None
-    return _response(text, end, counts, data)
-
-
-def _response(text: str, end: str, counts: Sequence[int | None], data: dict[str, Any]) -> lm15.Response:
-    """As the constructors leave it. A line for each field: a loop took a twentieth of a query."""
-    part, message, response = _new(lm15.TextPart), _new(lm15.Message), _new(lm15.Response)
-    _set_text(part, text)
-    _set_part_continuation(part, ())
-    _set_type(part, "text")
-    _set_role(message, "assistant")
-    _set_parts(message, (part,))
-    _set_continuation(message, ())
-    _set_id(response, data["id"])
-    _set_model(response, data["model"])
-    _set_message(response, message)
-    _set_finish_reason(response, end)
-    _set_usage(response, _filled(_new(lm15.Usage), _COUNTS, counts))
-    _set_logprobs(response, None)
-    _set_provider_data(response, data)
-    _set_adaptations(response, ())
-    _set_logprobs_complete(response, True)
-    return response
+    return PlainReply(text, end, counts, data)
 
 
 def _plain_counts(usage: dict[str, Any]) -> Sequence[int | None] | None:
@@ -182,43 +204,13 @@ def renamed(request: lm15.Request, model: str) -> lm15.Request:
     """The request for ``model``, whose other values were checked when it was made."""
     if type(request) is not lm15.Request:
         return replace(request, model=model)
-    values = (model, request.messages, request.system, request.tools, request.config)
-    return _filled(_new(lm15.Request), _REQUEST, values)
-
-
-def _setters(made: type, *names: str) -> tuple[Callable[[Any, Any], None], ...]:
-    """What fills an instance that is made without the checks of its constructor."""
-    return tuple(getattr(made, name).__set__ for name in names)
-
-
-_new = object.__new__
-_set_text, _set_part_continuation, _set_type = _setters(lm15.TextPart, "text", "continuation", "type")
-_set_role, _set_parts, _set_continuation = _setters(lm15.Message, "role", "parts", "continuation")
-_REQUEST = _setters(lm15.Request, "model", "messages", "system", "tools", "config")
-_COUNTS = _setters(
-    lm15.Usage,
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-)
-_set_id, _set_model, _set_message, _set_finish_reason, _set_usage = _setters(
-    lm15.Response, "id", "model", "message", "finish_reason", "usage"
-)
-_set_logprobs, _set_provider_data, _set_adaptations, _set_logprobs_complete = _setters(
-    lm15.Response, "logprobs", "provider_data", "adaptations", "logprobs_complete"
-)
-
-
-def _filled(made: T, setters: Sequence[Callable[[Any, Any], None]], values: Sequence[Any]) -> T:
-    """``made`` as its constructor would leave it."""
-    for put, value in zip(setters, values):  # noqa: B905 - a check at each call of a model
+    made = object.__new__(lm15.Request)
+    for put, value in zip(_SETTERS, (model, *_parts_of_request(request)), strict=True):
         put(made, value)
     return made
+
+
+_SETTERS = tuple(getattr(lm15.Request, name).__set__ for name in ("model", *_PARTS_OF_REQUEST))
 
 
 class Reply(HttpResponse):

@@ -20,7 +20,7 @@ from dspy.clients.engines.litellm_engine import AsyncLiteLLMEngine
 from dspy.clients.engines.lm15_engine import timeouts_for
 
 from agent_service.programs.lm.http.transport import HttpTransport
-from agent_service.programs.lm.lean_chat import LeanChat, renamed
+from agent_service.programs.lm.lean_chat import LeanChat, PlainReply, renamed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -89,7 +89,7 @@ class NativeTransport:
         self._client: Any = None
         self._lean: LeanChat | None = None
 
-    def complete(self, request: lm15.Request) -> Coroutine[None, None, lm15.Response]:
+    def complete(self, request: lm15.Request) -> Coroutine[None, None, lm15.Response | PlainReply]:
         """One HTTP call."""
         if self._client is None:
             self._client = self._provider()
@@ -97,7 +97,7 @@ class NativeTransport:
                 self._lean = LeanChat(self._client, self._transport)
         if self._lean is not None:
             return self._lean.complete(request, self._route.model)
-        answer: Coroutine[None, None, lm15.Response]
+        answer: Coroutine[None, None, lm15.Response | PlainReply]
         answer = self._client.complete(renamed(request, self._route.model))
         return answer
 

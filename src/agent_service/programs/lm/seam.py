@@ -13,6 +13,7 @@ from agent_service.core.messages import Usage
 from agent_service.core.observer import LMCallFinished, LMCallStarted
 from agent_service.core.run import Run, RunStoppedError, StepTimeoutError, StopReason
 from agent_service.programs.context import current_run
+from agent_service.programs.lm.lean_chat import PlainReply
 from agent_service.programs.lm.verdicts import BreakerReport, BrokenOffError, Verdict, judge
 from agent_service.programs.streams.relay import relay_for
 
@@ -35,7 +36,7 @@ _A_CALL = Usage(lm_calls=1)
 class Transport(Protocol):
     """One way to reach a model: one attempt per call, no retries, cancellable."""
 
-    async def complete(self, request: lm15.Request) -> lm15.Response:
+    async def complete(self, request: lm15.Request) -> lm15.Response | PlainReply:
         """Send the request; raises ``dspy.lm15`` errors."""
 
     async def aclose(self) -> None:
@@ -91,7 +92,7 @@ class LMSeam:
 
     async def complete(
         self, request: lm15.Request, transport: Transport | None = None, *, run: Run | None = None
-    ) -> lm15.Response:
+    ) -> lm15.Response | PlainReply:
         """Call the model, trying again within policy, budget and deadline.
 
         ``run`` is the current one, by whom knows it already.
@@ -130,7 +131,7 @@ class LMSeam:
 
     async def _attempt(
         self, run: Run, attempt: int, request: lm15.Request, transport: Transport | None
-    ) -> lm15.Response:
+    ) -> lm15.Response | PlainReply:
         run.check()
         place = self.limit.try_acquire()
         if place is None and transport is None:
@@ -141,8 +142,7 @@ class LMSeam:
         run.emit(LMCallStarted(run.request_id, self.model, attempt, request))
         try:
             response = await self._call(run, request, transport or self.transport)
-            used = response.usage
-            usage = Usage(used.input_tokens or 0, used.output_tokens or 0, 1)
+            usage = _usage(response)
             verdict = _SUCCESS
         except lm15.LM15Error as error:
             verdict, retry_after_seconds = judge(error), error.retry_after
@@ -190,13 +190,13 @@ class LMSeam:
 
     def _call(
         self, run: Run, request: lm15.Request, transport: Transport
-    ) -> Coroutine[None, None, lm15.Response]:
+    ) -> Coroutine[None, None, lm15.Response | PlainReply]:
         relay = relay_for(run, transport)
         if relay is None:
             return self._reply(run, request, transport)
         return self._relayed(run, request, relay)
 
-    async def _relayed(self, run: Run, request: lm15.Request, relay: Relay) -> lm15.Response:
+    async def _relayed(self, run: Run, request: lm15.Request, relay: Relay) -> lm15.Response | PlainReply:
         try:
             return await self._reply(run, request, relay)
         except lm15.LM15Error as error:
@@ -204,7 +204,9 @@ class LMSeam:
                 raise
             raise BrokenOffError("the answer broke off") from error
 
-    async def _reply(self, run: Run, request: lm15.Request, transport: Transport | Relay) -> lm15.Response:
+    async def _reply(
+        self, run: Run, request: lm15.Request, transport: Transport | Relay
+    ) -> lm15.Response | PlainReply:
         limit_seconds = min(self._call_timeout_seconds, run.deadline.remaining_seconds())
         try:
             with run.interruptible(limit_seconds):
@@ -214,7 +216,7 @@ class LMSeam:
                 raise RunStoppedError(StopReason.DEADLINE) from None
             message = f"no complete answer within {limit_seconds:g} s"
             raise lm15.TimeoutError(message) from None
-        if _is_empty(response):
+        if not isinstance(response, PlainReply) and _is_empty(response):
             raise lm15.ServerError("the answer holds no completion", status=200)
         return response
 
@@ -268,6 +270,14 @@ def _report(
         place.overloaded(retry_after_seconds)
     else:
         place.ignore()
+
+
+def _usage(response: lm15.Response | PlainReply) -> Usage:
+    if isinstance(response, PlainReply):
+        prompt_tokens, completion_tokens, *_ = response.usage
+    else:
+        prompt_tokens, completion_tokens = response.usage.input_tokens, response.usage.output_tokens
+    return Usage(prompt_tokens or 0, completion_tokens or 0, 1)
 
 
 def _is_empty(response: lm15.Response) -> bool:

@@ -77,7 +77,7 @@ def _candidate(text: str) -> Any:
 
 
 def _repaired(text: str) -> Any:
-    """What ``json_repair.loads`` makes of a text, which begins by asking ``json.loads``, and that a scanner."""
+    """What ``json_repair.loads`` makes of a text, which asks ``json.loads`` first, which asks a scanner."""
     try:
         value, end = _scan(text, 0)
         return value if end == len(text) else json.loads(text)

@@ -23,7 +23,7 @@ run: $(VENV)/.runtime ## serve on http://localhost:3000 (SERVER_PORT and the oth
 
 test: check ## lint, types, import contracts and every test
 	@echo "== tests"
-	@$(BIN)/pytest -n auto --dist loadscope
+	@$(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder
 
 check: $(VENV)/.dev ## lint, types and import contracts, without the tests
 	@echo "== lint"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
 
 settings.register_profile("agent_service", deadline=None)  # no test depends on how busy the machine is
 settings.load_profile("agent_service")
+
+_LONGEST = ("faults/test_openapi_fuzz.py", "fast/test_differential.py", "e2e/test_workers.py")
+"""Modules of more than a minute, which begin first: the others fill the time beside them."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the longest modules to the front."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """Keep all that was imported out of the collections that some tests ask for."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -47,6 +47,17 @@ async def _open(
         await store.close()
 
 
+async def test_a_socket_of_the_host_leads_to_redis_too(tmp_path: Path) -> None:
+    """unix:// has a path where the others have a host, and none of TCP's options."""
+    path = tmp_path / "s"
+    server = RedisServer(tmp_path / "redis", f"unixsocket {path}")
+    try:
+        async with _open(f"unix://{path}") as store:
+            assert (await store.commit(HERE, _turn("t1"), base_seq=0)).seq == 1
+    finally:
+        server.kill()
+
+
 async def test_long_conversations_are_trimmed_by_their_length(redis_server: RedisServer) -> None:
     """The oldest turns go beyond max_conversation_bytes, never the newest; ids and seqs stay as they are."""
     async with _open(redis_server.url, max_conversation_bytes=5_000) as store:

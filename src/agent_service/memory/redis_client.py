@@ -33,7 +33,6 @@ def make_client(address: RedisAddress, *, wait_seconds: float, max_connections: 
     connecting = {
         "socket_timeout": wait_seconds,
         "socket_connect_timeout": wait_seconds,
-        "socket_keepalive": True,
         "health_check_interval": _HEALTH_CHECK_SECONDS,
         "max_connections": max_connections,
         **address.connecting,
@@ -41,6 +40,8 @@ def make_client(address: RedisAddress, *, wait_seconds: float, max_connections: 
         "protocol": 2,  # nothing of RESP3 is used, and its greeting costs round trips
         "driver_info": None,
     }
+    if "path" not in connecting:  # a socket of the host has no such option
+        connecting.setdefault("socket_keepalive", True)
     if address.form == "cluster":
         connecting["ssl"] = address.is_tls
         connecting.pop("connection_class", None)

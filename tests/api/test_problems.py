@@ -51,6 +51,7 @@ CONTRACT = {
     "upstream_error": 502,
     "memory_unavailable": 503,
     "identity_unavailable": 503,
+    "releases_unavailable": 503,
     "timeout": 504,
     "misconfigured": 500,
     "internal_error": 500,
@@ -63,6 +64,7 @@ RETRY_LATER = {
     "upstream_rate_limited",
     "memory_unavailable",
     "identity_unavailable",
+    "releases_unavailable",
 }
 
 

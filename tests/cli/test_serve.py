@@ -42,6 +42,12 @@ def test_options_go_before_the_environment_and_are_checked_like_it() -> None:
     assert "SERVER_HOST='a b'" in done.stderr
 
 
+def test_the_program_may_be_an_argument() -> None:
+    """It goes before the environment, and is checked like it."""
+    done = _serve("no/path", AGENT_PROGRAM="mine:program")
+    assert (done.exit_code, "AGENT_PROGRAM='no/path'" in done.stderr) == (2, True)
+
+
 def test_the_file_in_the_folder_is_read(tmp_path: Path) -> None:
     """``.env`` counts where the command runs."""
     (tmp_path / ".env").write_text("MEMORY_MAX_TURNS=none\n", encoding="utf-8")

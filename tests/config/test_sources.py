@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent_service.config.sources import SettingsError, variables, wrong
+from agent_service.config import Settings
+from agent_service.config.sources import GivenValue, SettingsError, given_values, shown, variables, wrong
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,44 @@ def test_an_empty_value_is_an_unset_one(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("A=\nB= \nC=file\n", encoding="utf-8")
     assert variables({"A": " ", "C": "", "D": " d\n"}, path, "ABCD") == {"C": "file", "D": "d"}
+
+
+def test_a_value_is_told_with_its_source_and_what_it_hides(tmp_path: Path) -> None:
+    """Arguments before the environment before the file; an empty value hides nothing."""
+    path = tmp_path / ".env"
+    path.write_text("# a comment\nA=file\nB=file\nC=file\n", encoding="utf-8")
+    found = given_values({"A": "env", "B": "env", "C": "", "D": "env"}, path, "ABCDE", arguments={"A": "me"})
+    assert found == {
+        "A": GivenValue("me", "command line, instead of environment"),
+        "B": GivenValue("env", f"environment, instead of {path} line 3"),
+        "C": GivenValue("file", f"{path} line 4"),
+        "D": GivenValue("env", "environment"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "safe"),
+    [
+        ("AGENT_API_KEY", "key", "***"),
+        ("REDIS_URL", "redis://host", "***"),
+        ("AGENT_API_BASE", "http://u:p@w/d@host:1/v1", "http://***@host:1/v1"),
+        ("AGENT_API_BASE", "http://host/v1?key=k&x=1", "http://host/v1?***"),
+        ("A", "x" * 1000, "x" * 80),
+        ("A", "what? 1", "what? 1"),
+    ],
+)
+def test_secrets_are_not_shown(name: str, value: str, safe: str) -> None:
+    """Not those that are secret as a whole, nor those within an address."""
+    assert shown(name, value) == safe
+
+
+def test_every_setting_that_is_a_secret_is_known_as_one() -> None:
+    """What pydantic hides in a traceback must not be shown by us."""
+    secrets = {
+        name.upper() for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+    }
+    assert secrets
+    assert {shown(name, "x") for name in secrets} == {"***"}
 
 
 def test_a_missing_file_is_none(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from agent_service.core.errors import (
     MethodNotAllowedError,
     PoolExhaustedError,
     ServiceError,
+    UnreadableReplyError,
 )
 from agent_service.core.messages import Progress, Usage
 
@@ -40,6 +41,7 @@ CODES = {
     "upstream_error",
     "memory_unavailable",
     "identity_unavailable",
+    "releases_unavailable",
     "timeout",
     "cancelled",
     "misconfigured",
@@ -53,8 +55,8 @@ def test_the_codes_are_those_of_the_contract() -> None:
 
 
 def test_a_code_belongs_to_one_class() -> None:
-    """Who reads a code knows what happened; only the two kinds of invalid request share theirs."""
-    shared = [kind for kind in ERRORS if kind is not MalformedRequestError]
+    """Who reads a code knows what happened; a kind that only the service tells apart shares its parent's."""
+    shared = [kind for kind in ERRORS if kind not in {MalformedRequestError, UnreadableReplyError}]
     assert len({kind.code for kind in shared}) == len(shared)
 
 
@@ -75,6 +77,7 @@ def test_every_error_says_whose_fault_it_is(kind: type[ServiceError]) -> None:
         errors.UpstreamRateLimitedError,
         errors.MemoryUnavailableError,
         errors.IdentityUnavailableError,
+        errors.ReleasesUnavailableError,
     ],
 )
 def test_what_passes_by_itself_may_be_retried(kind: type[ServiceError]) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import dspy
 import pytest
 
+from agent_service.config import Settings
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -34,9 +36,9 @@ class Mixed(dspy.Module):
 SORT = 'import dspy\nsort = dspy.Predict("text, limit: int -> label, score: float")\n'
 
 
-def _check(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+def _check(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "agent_service", "check"],
+        [sys.executable, "-m", "agent_service", "check", *arguments],
         env={"PATH": os.environ["PATH"], **environ},
         cwd=folder,
         capture_output=True,
@@ -47,7 +49,16 @@ def _check(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
 
 def _told(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
-    return {line[:14].strip(): line[14:] for line in done.stdout.splitlines()}
+    program, _ = done.stdout.split("\n\n")
+    return {line[:14].strip(): line[14:] for line in program.splitlines()}
+
+
+def _settings(done: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
+    assert done.returncode == 0, done.stderr
+    heading, *rest = done.stdout.split("\n\n")[-1].splitlines()
+    assert heading.startswith("settings")
+    lines = [line[14:].split("  ") for line in (heading, *rest)]
+    return {name: [part.strip() for part in parts if part] for name, *parts in lines}
 
 
 def test_the_built_in_agent_is_described(tmp_path: Path) -> None:
@@ -91,6 +102,34 @@ def test_what_cannot_be_served_is_one_line_and_a_status(tmp_path: Path) -> None:
     assert "SERVER_PORT" in wrong.stderr
 
 
+def test_what_is_set_is_said_with_its_source(tmp_path: Path) -> None:
+    """By column; what has its default is not there, and no secret is."""
+    (tmp_path / ".env").write_text("AGENT_API_KEY=hidden\nAGENT_POOL_SIZE=9\nMEMORY_MAX_TURNS=7\n")
+    (tmp_path / "other.py").write_text(SORT, encoding="utf-8")
+    done = _check(tmp_path, "other:sort", AGENT_MODEL="offline", AGENT_POOL_SIZE="8")
+
+    assert _settings(done) == {
+        "AGENT_PROGRAM": ["other:sort", "command line"],
+        "AGENT_POOL_SIZE": ["8", f"environment, instead of {tmp_path}/.env line 2"],
+        "AGENT_MODEL": ["offline", "environment"],
+        "AGENT_API_KEY": ["***", f"{tmp_path}/.env line 1"],
+        "MEMORY_MAX_TURNS": ["7", f"{tmp_path}/.env line 3"],
+    }
+    assert "hidden" not in done.stdout
+    ends = {line.rindex("  ") for line in done.stdout.split("\n\n")[-1].splitlines()}
+    assert len(ends) == 1
+
+
+def test_all_settings_are_said_on_demand(tmp_path: Path) -> None:
+    """With the values in effect, also where they follow from others."""
+    told = _settings(_check(tmp_path, "--all", AGENT_POOL_SIZE="8"))
+
+    assert list(told) == [row.name for row in Settings.table()]
+    assert told["AGENT_POOL_QUEUE"] == ["8", "default"]
+    assert told["AGENT_TOOLS"] == ["the built-in tools", "default"]
+    assert told["AGENT_POOL_SIZE"] == ["8", "environment"]
+
+
 def test_each_of_several_programs_is_described(tmp_path: Path) -> None:
     """With the types of its fields, its state's version, and where it can be asked."""
     (tmp_path / "mine.py").write_text(MIXED, encoding="utf-8")
@@ -105,7 +144,7 @@ def test_each_of_several_programs_is_described(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    first, second = done.stdout.split("\n\n")
+    first, second, _ = done.stdout.split("\n\n")
     assert "program       mixed" in first
     assert "program       sort" in second
     assert "inputs        text: string, limit: integer" in second
@@ -120,7 +159,11 @@ def test_each_of_several_programs_is_described(tmp_path: Path) -> None:
         ("mine:x", "import dspy\nx = 1 / 0", "mine.py:2\n    x = 1 / 0"),
         ("a=mine:x,b=mine:x", "import dspy\nx = dspy.Predict('a -> b')", "b: mine:x is served as a already"),
         ("mine:x", "import dspy\nx = dspy.Signature('a -> b')", "not a dspy.Module"),
-        ("mine:x", "import dspy\nclass X(dspy.Module): pass\nx = X()", "give its class a `signature`"),
+        (
+            "mine:x",
+            "import dspy\nclass X(dspy.Module):\n  def forward(self, q): ...\nx = X()",
+            "give its class a `signature`",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_said_with_what_to_do(

@@ -17,6 +17,7 @@ from agent_service.core.errors import (
     InternalError,
     MisconfiguredError,
     ServiceError,
+    UnreadableReplyError,
     UpstreamError,
     UpstreamRateLimitedError,
 )
@@ -86,11 +87,13 @@ async def test_a_tool_of_a_sync_program_cannot_end_the_service(serve: Serving) -
 
 @pytest.mark.parametrize(
     "returned",
-    [None, "4", 4, dspy.Prediction(other="4"), {"other": "4"}],
+    [None, dspy.Prediction(other="4"), {"other": "4"}],
     ids=lambda value: type(value).__name__,
 )
-async def test_a_program_that_returns_no_answer_failed(serve: Serving, returned: Any) -> None:
-    """It is our error and not a half-empty response."""
+async def test_a_program_that_returns_no_answer_failed(
+    serve: Serving, caplog: pytest.LogCaptureFixture, returned: Any
+) -> None:
+    """It is our error and not a half-empty response; the log says what is missing, and no more."""
 
     async def body(_: Program, __: str) -> Any:
         return returned
@@ -98,6 +101,22 @@ async def test_a_program_that_returns_no_answer_failed(serve: Serving, returned:
     served = await serve(Async(body), FOUR)
     with pytest.raises(InternalError):
         await served.ask()
+    kind = type(returned).__name__
+    assert f"the program returned a {kind} without answer" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Sync, Async])
+@pytest.mark.parametrize("returned", ["4", ["4"]])
+async def test_a_program_that_returns_a_bare_value_has_answered(
+    serve: Serving, kind: type[Program], returned: Any
+) -> None:
+    """``return self.answer(question=question).answer`` is how people write it, and clear."""
+
+    async def abody(_: Program, __: str) -> Any:
+        return returned
+
+    served = await serve(kind(abody if kind is Async else lambda *_: returned), FOUR)
+    assert (await served.ask()).outputs == {"answer": returned}
 
 
 async def test_an_output_may_be_called_as_a_method_of_dspy_s_is(serve: Serving) -> None:
@@ -130,7 +149,7 @@ async def test_a_mapping_is_an_answer_and_a_missing_side_output_is_left_out(serv
         (lm15.UnsupportedModelError("x", status=404), MisconfiguredError),
         (lm15.ContextLengthError("x", status=400), ContextTooLongError),
         (KeyError("x"), InternalError),
-        ("complete nonsense", UpstreamError),
+        ("complete nonsense", UnreadableReplyError),
     ],
 )
 @pytest.mark.parametrize("agent", [True, False])

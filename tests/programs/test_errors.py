@@ -13,6 +13,7 @@ from agent_service.core.errors import (
     MisconfiguredError,
     ServiceError,
     ShuttingDownError,
+    UnreadableReplyError,
     UpstreamError,
     UpstreamRateLimitedError,
 )
@@ -41,7 +42,7 @@ UNREADABLE = dspy_errors.AdapterParseError("ChatAdapter", dspy.Signature("q -> a
         (dspy_errors.LMProviderError(SECRET), UpstreamError),
         (dspy_errors.LMStreamAssemblyError(SECRET), UpstreamError),
         (dspy_errors.LMUnexpectedError(SECRET), InternalError),
-        (UNREADABLE, UpstreamError),
+        (UNREADABLE, UnreadableReplyError),
         (ValueError(SECRET), InternalError),
         (KeyError(SECRET), InternalError),
         (RecursionError(SECRET), InternalError),

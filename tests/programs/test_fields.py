@@ -49,6 +49,19 @@ class Custom(dspy.Module):  # type: ignore[misc] # DSPy has no types
         raise NotImplementedError
 
 
+class Pipeline(dspy.Module):  # type: ignore[misc] # DSPy has no types
+    """Steps whose outputs are put together at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sort = dspy.Predict("text -> label: Literal['a', 'b'], why: str")
+        self.score = dspy.ChainOfThought("text -> score: float")
+
+    def forward(self, text: str) -> dspy.Prediction:
+        """Never called."""
+        return dspy.Prediction(label=self.sort(text=text).label, score=1.0, notes=[text])
+
+
 class Async(dspy.Module):  # type: ignore[misc] # DSPy has no types
     """The same by ``aforward`` alone."""
 
@@ -229,3 +242,10 @@ def test_the_only_output_may_be_of_any_type() -> None:
     signature = dspy.Signature("text -> label").with_updated_fields("label", type_=Literal["good", "bad"])
     assert summary(dspy.Predict(signature))[3] == "label"
     assert summary(dspy.ChainOfThought(signature))[3] == "label"
+
+
+def test_what_is_returned_by_name_is_what_callers_get() -> None:
+    """With the types of the steps that make it; any type where none of them does."""
+    fields = fields_of(Pipeline())
+    assert fields.outputs == {"label": Literal["a", "b"], "score": float, "notes": Any}
+    assert fields.promised == frozenset()

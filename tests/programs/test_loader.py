@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import sys
@@ -27,6 +28,12 @@ class Kind(dspy.Module):
     def __init__(self, depth=3, *rest, **options):
         super().__init__()
         self.depth = depth
+    def forward(self, question): ...
+
+class Idle(dspy.Module):
+    def __init__(self):
+        self.inner = dspy.Predict("question -> answer")
+    def turn(self): ...
 
 class Nest:
     inner = dspy.Predict("question -> answer")
@@ -38,6 +45,8 @@ def needy(key): return instance
 def tooled(tools): return dspy.ReAct("question -> answer", tools=tools)
 def frugal(tools=()): return dspy.ReAct("question -> answer", tools=list(tools))
 def wrong(): return "text"
+class Record:
+    def __init__(self, name): ...
 def broken(): raise RuntimeError("no database")
 def leaving(): raise SystemExit(3)
 async def later(): return dspy.Predict("question -> answer")
@@ -94,13 +103,17 @@ def test_a_factory_that_asks_for_tools_is_given_them(module: Callable[[str], str
         ("Nest.absent", "has no attribute Nest.absent"),
         ("Needy", "needs arguments (depth)"),
         ("needy", "needs arguments (key)"),
-        ("wrong", "made a str, not a dspy.Module"),
+        ("wrong", "made a str, not a dspy.Module; there is Idle, Kind, Needy, instance"),
+        ("Record", "is the class Record, not a dspy.Module"),
+        ("Record", "; there is Idle, Kind, Needy, instance"),
+        ("Idle", "has no forward, which is what a query calls: give Idle one, or serve "),
+        ("Idle", ":Idle.inner"),
         ("broken", "failed: RuntimeError: no database"),
         ("leaving", "failed: SystemExit: 3"),
         ("late", "failed: RuntimeError: no database"),
         ("Sign", "serve dspy.Predict(Sign)"),
         ("dspy", "name what is in it"),
-        ("absent", "there is Kind, Needy, instance"),
+        ("absent", "there is Idle, Kind, Needy, instance"),
     ],
 )
 def test_what_cannot_be_served_is_refused(module: Callable[[str], str], attribute: str, says: str) -> None:
@@ -110,6 +123,24 @@ def test_what_cannot_be_served_is_refused(module: Callable[[str], str], attribut
         load_module(f"{name}:{attribute}")
     assert says in str(refused.value)
     assert name in str(refused.value)
+
+
+def test_what_runs_code_without_a_sandbox_is_refused(
+    module: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the start and with what to install, instead of at each query; not where there is another sandbox."""
+    name = module(
+        "import dspy\nclass Own(dspy.PythonInterpreter): ...\n"
+        "program = dspy.RLM('question -> answer')\n"
+        "other = dspy.RLM('question -> answer', interpreter_factory=Own)"
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LoadError, match=r'needs Deno: pip install "dspy\[deno\]"'):
+        load_module(f"{name}:program")
+    assert isinstance(load_module(f"{name}:other"), dspy.RLM)
+
+    (tmp_path / "deno").touch(mode=0o700)
+    assert isinstance(load_module(f"{name}:program"), dspy.RLM)
 
 
 @pytest.mark.parametrize("path", ["", "module", "module:", ":attribute", "a/b.py"])
@@ -158,10 +189,25 @@ async def test_an_async_factory_may_be_awaited_beside_a_loop(module: Callable[[s
     assert isinstance(load_module(f"{module(SOURCE)}:later"), dspy.Predict)
 
 
-def test_what_has_no_signature_is_tried_all_the_same() -> None:
-    """Built-in types do not tell their parameters."""
-    with pytest.raises(LoadError, match="made a dict"):
-        load_module("builtins:dict")
+@pytest.mark.parametrize(
+    ("work", "does"),
+    [
+        ("raise dspy.LMError('no key')", "asks a language model"),
+        ("input()", "reads from the terminal"),
+        ("raise SystemExit", "ends the process"),
+    ],
+)
+def test_a_script_s_own_work_is_told_apart_from_a_program_s_mistake(
+    module: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, work: str, does: str
+) -> None:
+    """A notebook or script that asks its program at the end is told where to put that."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    name = module(f"import dspy\nprogram = dspy.Predict('question -> answer')\n{work}")
+    with pytest.raises(LoadError) as refused:
+        load_module(f"{name}:program")
+    assert f'It {does} while it is imported: put that under `if __name__ == "__main__":`' in str(
+        refused.value
+    )
 
 
 def test_tools(module: Callable[[str], str]) -> None:

@@ -42,6 +42,7 @@ STATUSES: dict[str, int] = {
     "upstream_error": 502,
     "memory_unavailable": 503,
     "identity_unavailable": 503,
+    "releases_unavailable": 503,
     "timeout": 504,
     "cancelled": 499,
     "misconfigured": 500,

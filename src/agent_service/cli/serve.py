@@ -17,18 +17,23 @@ _USAGE_ERROR = 2
 
 
 @click.command()
+@click.argument("program", required=False)
 @click.option("--host", help="Address to listen on; instead of SERVER_HOST.")
 @click.option("--port", help="Port to listen on, 0 for a free one; instead of SERVER_PORT.")
 @click.option("--reload", is_flag=True, help="While developing: start again when a file here changes.")
 @click.pass_context
-def serve(context: click.Context, /, *, host: str | None, port: str | None, reload: bool) -> NoReturn:
+def serve(
+    context: click.Context, /, *, program: str | None, host: str | None, port: str | None, reload: bool
+) -> NoReturn:
     """Serve over HTTP.
 
-    Settings come from the environment and the file .env; docs/settings.md lists them.
+    PROGRAM is package.module:attribute, instead of AGENT_PROGRAM. Settings come from the environment and the
+    file .env; docs/settings.md lists them, and `agent-service check` says which are set.
     """
     from agent_service.config import SettingsError
 
-    given = {name: value for name, value in (("SERVER_HOST", host), ("SERVER_PORT", port)) if value}
+    asked = {"AGENT_PROGRAM": program, "SERVER_HOST": host, "SERVER_PORT": port}
+    given = {name: value for name, value in asked.items() if value}
     try:
         settings = _settings(given)
     except SettingsError as error:

@@ -28,6 +28,14 @@ class SettingProblem:
         return f"{self.name}{self.shown and '='}{self.shown}: {self.allowed}"
 
 
+@dataclass(frozen=True, slots=True)
+class GivenValue:
+    """What a variable is set to, and where that was read, in words."""
+
+    value: str
+    source: str
+
+
 class SettingsError(Exception):
     """The environment holds wrong values; ``problems`` has all of them."""
 
@@ -42,20 +50,55 @@ def variables(environ: Mapping[str, str], dotenv_path: Path, names: Collection[s
     Raises:
         SettingsError: when the file is there and cannot be read.
     """
-    found = _from_file(dotenv_path)
-    found.update({name: value for name, value in environ.items() if value.strip()})
-    return {name: found[name].strip() for name in names if name in found}
+    return {name: given.value for name, given in given_values(environ, dotenv_path, names).items()}
+
+
+def given_values(
+    environ: Mapping[str, str],
+    dotenv_path: Path,
+    names: Collection[str],
+    *,
+    arguments: Mapping[str, str] | None = None,
+) -> dict[str, GivenValue]:
+    """Those of ``names`` that are set, with their sources: ``arguments``, the environment, the file.
+
+    What wins is said with what it hides. Raises as ``variables``.
+    """
+    layers = [
+        _in(arguments or {}, names, "command line"),
+        _in(environ, names, "environment"),
+        _from_file(dotenv_path),
+    ]
+    found = {}
+    for name in names:
+        given = [layer[name] for layer in layers if name in layer]
+        if given:
+            sources = ", instead of ".join(each.source for each in given[:2])
+            found[name] = GivenValue(given[0].value, sources)
+    return found
+
+
+def _in(values: Mapping[str, str], names: Collection[str], source: str) -> dict[str, GivenValue]:
+    return {name: GivenValue(values[name].strip(), source) for name in names if values.get(name, "").strip()}
+
+
+def shown(name: str, value: str) -> str:
+    """``value`` as it may be shown: a secret as ``***``, addresses without passwords and parameters, cut."""
+    if name in _SECRETS:
+        return "***"
+    without_password = re.sub(r"//\S*@", "//***@", value)
+    return re.sub(r"(://[^\s?]*)\?\S*", r"\1?***", without_password)[:_MAX_SHOWN_CHARS]
 
 
 def wrong(name: str, value: str, allowed: str) -> SettingProblem:
     """A problem with ``value``, which is shown without its secrets."""
-    if name in _SECRETS:
-        return SettingProblem(name, "***" if value else "", allowed)
-    without_password = re.sub(r"//[^/@]*@", "//***@", value)
-    return SettingProblem(name, repr(without_password[:_MAX_SHOWN_CHARS]) if value else "", allowed)
+    if not value:
+        return SettingProblem(name, "", allowed)
+    safe = shown(name, value)
+    return SettingProblem(name, safe if name in _SECRETS else repr(safe), allowed)
 
 
-def _from_file(path: Path) -> dict[str, str]:
+def _from_file(path: Path) -> dict[str, GivenValue]:
     """Read ``NAME=value`` lines as they stand, without expanding ``$`` in them."""
     try:
         with path.open(encoding="utf-8-sig") as lines:
@@ -72,4 +115,10 @@ def _from_file(path: Path) -> dict[str, str]:
     )
     if unclear:
         raise SettingsError(unclear)
-    return {binding.key: binding.value for binding in bindings if binding.key and binding.value}
+    return {
+        binding.key: GivenValue(
+            (binding.value or "").strip(), f"{path.absolute()} line {binding.original.line}"
+        )
+        for binding in bindings
+        if binding.key and (binding.value or "").strip()
+    }

@@ -34,12 +34,14 @@ class ServiceError(Exception):
         detail: what happened this time, for the caller.
         retry_after_seconds: when to come back, or None when that is not known.
         progress: what had been done when a query failed, set by the runtime; None where no query ran.
+        may_blame_program: whether what the program does, or tells the model, may be why.
     """
 
     code: ClassVar[str]
     title: ClassVar[str]
     fault: ClassVar[Fault]
     may_retry: ClassVar[bool] = False
+    may_blame_program: ClassVar[bool] = False
 
     def __init__(self, detail: str | None = None, *, retry_after_seconds: float | None = None) -> None:
         self.detail = detail or f"{self.title}."
@@ -166,6 +168,7 @@ class ContextTooLongError(ServiceError):
     code = "context_too_long"
     title = "The conversation is too long for the model"
     fault = Fault.CALLER
+    may_blame_program = True
 
 
 class BudgetExhaustedError(ServiceError):
@@ -174,6 +177,7 @@ class BudgetExhaustedError(ServiceError):
     code = "budget_exhausted"
     title = "The query's budget is used up"
     fault = Fault.CALLER
+    may_blame_program = True
 
 
 class PoolExhaustedError(ServiceError):
@@ -221,6 +225,12 @@ class UpstreamError(ServiceError):
     may_retry = True
 
 
+class UnreadableReplyError(UpstreamError):
+    """The model answered what the program cannot read: it may have been asked badly."""
+
+    may_blame_program = True
+
+
 class MemoryUnavailableError(ServiceError):
     """The conversation cannot be read, so no answer is attempted."""
 
@@ -239,6 +249,15 @@ class IdentityUnavailableError(ServiceError):
     may_retry = True
 
 
+class ReleasesUnavailableError(ServiceError):
+    """What is known of releases can be neither read nor changed; queries go on."""
+
+    code = "releases_unavailable"
+    title = "The releases cannot be reached"
+    fault = Fault.SERVICE
+    may_retry = True
+
+
 class DeadlineExceededError(ServiceError):
     """The query's deadline passed."""
 
@@ -246,6 +265,7 @@ class DeadlineExceededError(ServiceError):
     title = "The query took too long"
     fault = Fault.SERVICE
     may_retry = True
+    may_blame_program = True
 
 
 class CancelledByCallerError(ServiceError):
@@ -270,3 +290,4 @@ class InternalError(ServiceError):
     code = "internal_error"
     title = "Something went wrong inside the service"
     fault = Fault.SERVICE
+    may_blame_program = True

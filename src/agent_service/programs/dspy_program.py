@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from agent_service.programs.fast import Acceleration
     from agent_service.programs.fields import Fields
     from agent_service.programs.shared_parts import SharedParts
+
+
+_log = logging.getLogger(__name__)
 
 
 class DspyProgram(Program):
@@ -133,9 +137,13 @@ class DspyProgram(Program):
     def _outputs(self, prediction: Any) -> dict[str, Any]:
         # Not by attribute: a field may be called as one of the Prediction's methods is.
         given = prediction if isinstance(prediction, (dspy.Prediction, Mapping)) else {}
+        if given is not prediction and prediction is not None and self.spec.answer_output is not None:
+            given = {self.spec.answer_output: prediction}
         if not self._needed <= set(given.keys()):
             missing = ", ".join(sorted(self._needed - set(given.keys())))
-            raise TypeError(f"the program returned a {type(prediction).__name__} without {missing}")
+            told = f"the program returned a {type(prediction).__name__} without {missing}"
+            _log.error("%s: %s", self.spec.name, told)
+            raise TypeError(told)
         return {name: given[name] for name in self._fields.outputs if name in given}
 
 

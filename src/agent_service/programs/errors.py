@@ -10,6 +10,7 @@ from agent_service.core.errors import (
     InternalError,
     MisconfiguredError,
     ServiceError,
+    UnreadableReplyError,
     UpstreamError,
     UpstreamRateLimitedError,
 )
@@ -28,10 +29,12 @@ _BY_TYPE: tuple[tuple[type[Exception], type[ServiceError]], ...] = (
     (dspy_errors.LMStreamAssemblyError, UpstreamError),
     (dspy_errors.LMUnexpectedError, InternalError),
     (dspy.LMError, UpstreamError),
-    (dspy_errors.AdapterParseError, UpstreamError),
+    (dspy_errors.AdapterParseError, UnreadableReplyError),
 )
+_UPSTREAM_FAILED = "The language model failed or answered what the program cannot read."
 _DETAILS: dict[type[ServiceError], str] = {
-    UpstreamError: "The language model failed or answered what the program cannot read.",
+    UpstreamError: _UPSTREAM_FAILED,
+    UnreadableReplyError: _UPSTREAM_FAILED,
     MisconfiguredError: "The language model's provider refused the service's key, account or model name.",
     UpstreamRateLimitedError: "The language model's provider is limiting requests; try again later.",
     ContextTooLongError: "Question and conversation together are too long for the language model.",

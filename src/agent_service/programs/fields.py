@@ -15,9 +15,10 @@ import dspy
 
 from agent_service.programs.conversation import is_conversation, takes
 from agent_service.programs.loader import LoadError
+from agent_service.programs.returns import returned_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic.fields import FieldInfo
 
@@ -88,7 +89,8 @@ def fields_of(module: dspy.Module) -> Fields:
     """Read a module's fields from its signature, else from ``forward`` and its last predictor.
 
     The parameters of a ``forward`` of the user's own are the inputs, whatever the signature says; types and
-    descriptions that they lack are those of the fields of the same name.
+    descriptions that they lack are those of the fields of the same name. The same holds for what it returns
+    by name, where no signature is declared.
 
     Raises:
         LoadError: when they cannot be told.
@@ -108,7 +110,9 @@ def fields_of(module: dspy.Module) -> Fields:
     conversation = next((name for name, kind in inputs.items() if is_conversation(name, kind)), None)
     kind = None if conversation is None else inputs.pop(conversation)
     defaults = {name: parameters[name].default for name in inputs if _has_default(parameters[name])}
-    outputs = {name: info.annotation for name, info in signature.output_fields.items()}
+    infos = signature.output_fields if declared is not None else _returned(module, predictors, signature)
+    outputs = {name: Any if info is None else info.annotation for name, info in infos.items()}
+    told = {name: info for name, info in infos.items() if info is not None}
     return Fields(
         inputs,
         outputs,
@@ -116,10 +120,19 @@ def fields_of(module: dspy.Module) -> Fields:
         conversation,
         kind,
         infos={name: known[name] for name in inputs if name in known and not own},
-        descriptions=_descriptions({**known, **signature.output_fields}),
+        descriptions=_descriptions({**known, **told}),
         defaults=defaults,
         promised=frozenset(outputs if declared is not None or not own else ()),
     )
+
+
+def _returned(module: dspy.Module, predictors: Sequence[Any], signature: Any) -> dict[str, FieldInfo | None]:
+    """What ``forward`` returns by name, with what the predictors say of it; else all of the signature's."""
+    names = next(filter(None, map(returned_names, _own_methods(module))), ())
+    if not names:
+        return dict(signature.output_fields)
+    given = {name: info for each in predictors for name, info in each.signature.output_fields.items()}
+    return {name: given.get(name) for name in names}
 
 
 def _declared(module: dspy.Module) -> Any:
@@ -144,10 +157,7 @@ def _own_parameters(module: dspy.Module) -> dict[str, inspect.Parameter]:
     DSPy's own modules name only what is not a caller's. Types that are left out are those of the predictors'
     inputs of the same name; where there is none, a text is meant.
     """
-    for name in ("aforward", "forward"):
-        method = getattr(type(module), name, None)
-        if method is None or method.__module__.startswith("dspy."):
-            continue
+    for method in _own_methods(module):
         named = [
             parameter
             for parameter in list(inspect.signature(method).parameters.values())[1:]
@@ -159,6 +169,12 @@ def _own_parameters(module: dspy.Module) -> dict[str, inspect.Parameter]:
                 for parameter in named
             }
     return {}
+
+
+def _own_methods(module: dspy.Module) -> list[Any]:
+    """The ``aforward`` and ``forward`` of a class of the user's, as far as it has them."""
+    methods = [getattr(type(module), name, None) for name in ("aforward", "forward")]
+    return [method for method in methods if method is not None and not method.__module__.startswith("dspy.")]
 
 
 def _type_of(parameter: inspect.Parameter, method: Any, module: dspy.Module) -> Any:

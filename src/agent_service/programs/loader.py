@@ -15,10 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
+from agent_service.programs.sandbox import lacks_sandbox
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from dspy.clients.base_lm import BaseLM
+
 _HERE = Path(__file__).parent
+_CONFIGURED: dict[str, BaseLM] = {}
+_WORK: dict[type[BaseException], str] = {
+    dspy.LMError: "asks a language model",
+    EOFError: "reads from the terminal",
+    SystemExit: "ends the process",
+}
 
 
 class LoadError(Exception):
@@ -35,19 +45,36 @@ def load_module(path: str, *, tools: Sequence[dspy.Tool] = ()) -> dspy.Module:
     Raises:
         LoadError: when it cannot be imported, is no module, or needs arguments.
     """
+    before = dspy.settings.lm
+    module = _loaded(path, tools)
+    if dspy.settings.lm is not before:
+        _CONFIGURED[path.partition(":")[0]] = dspy.settings.lm
+    return module
+
+
+def _loaded(path: str, tools: Sequence[dspy.Tool]) -> dspy.Module:
     found = _attribute(path)
     if isinstance(found, dspy.Module):
-        return found
-    if not callable(found) or _is_signature(found):
-        kind = "dspy.Signature" if _is_signature(found) else type(found).__name__
+        return _callable(path, found)
+    if not callable(found) or _is_other_class(found):
         raise LoadError(
-            f"{path} is a {kind}, not a dspy.Module, a class of one or a function that makes one"
-            f"{_hint(found)}"
+            f"{path} is {_kind(found)}, not a dspy.Module, a class of one or a function that makes one"
+            f"{_hint(found) or _others(path)}"
         )
     made = _make(path, found, tools)
     if not isinstance(made, dspy.Module):
-        raise LoadError(f"{path} made a {type(made).__name__}, not a dspy.Module{_hint(made)}")
-    return made
+        raise LoadError(
+            f"{path} made a {type(made).__name__}, not a dspy.Module{_hint(made) or _others(path)}"
+        )
+    return _callable(path, made)
+
+
+def configured_lm(path: str) -> BaseLM | None:
+    """The LM that the module of ``path`` configured when it was loaded first; None when it did not.
+
+    DSPy itself knows only the last one, which may be another program's.
+    """
+    return _CONFIGURED.get(path.partition(":")[0])
 
 
 def load_tool(path: str) -> dspy.Tool:
@@ -78,6 +105,7 @@ def _attribute(path: str) -> Any:
     except (Exception, SystemExit) as error:
         raise LoadError(
             f"{module_name} cannot be imported: {type(error).__name__}: {error}{_place(error)}"
+            f"{_advice(error)}"
         ) from error
     for name in attribute.split("."):
         if not hasattr(found, name):
@@ -101,13 +129,33 @@ def _programs_in(found: Any) -> list[str]:
     )
 
 
+def _callable(path: str, module: dspy.Module) -> dspy.Module:
+    """The module, if a query can call it: not one whose author calls other methods of it."""
+    if lacks_sandbox(module):
+        raise LoadError(f'{path} runs code in DSPy\'s sandbox, which needs Deno: pip install "dspy[deno]"')
+    kind = type(module)
+    if hasattr(kind, "forward") or hasattr(kind, "aforward"):
+        return module
+    part = next((name for name, value in vars(module).items() if isinstance(value, dspy.Module)), None)
+    instead = f", or serve {path}.{part}" if part else ""
+    raise LoadError(f"{path} has no forward, which is what a query calls: give {kind.__name__} one{instead}")
+
+
+def _others(path: str) -> str:
+    """What could be named instead."""
+    module_name = path.partition(":")[0]
+    found = [name for name in _programs_in(sys.modules[module_name]) if path != f"{module_name}:{name}"]
+    return f"; there is {', '.join(found)}" if found else ""
+
+
 def _make(path: str, factory: Callable[..., Any], tools: Sequence[dspy.Tool]) -> Any:
     needed = _needed(factory)
     given = {"tools": list(tools)} if "tools" in needed else {}
     needed = [name for name in needed if name not in given]
     if needed:
         raise LoadError(
-            f"{path} needs arguments ({', '.join(needed)}); name a function that makes the program"
+            f"{path} needs arguments ({', '.join(needed)}); name a function that makes the program without "
+            "them (one that takes `tools` is given those)"
         )
     try:
         made = factory(**given)
@@ -145,6 +193,24 @@ def _place(error: BaseException) -> str:
 def _line(filename: str, number: int) -> str:
     text = linecache.getline(filename, number).strip()
     return f"\n  {filename}:{number}" + (f"\n    {text}" if text else "")
+
+
+def _advice(error: BaseException) -> str:
+    """What to do about a script's or a notebook's own work, which runs whenever it is imported."""
+    does = next((does for kind, does in _WORK.items() if isinstance(error, kind)), None)
+    if does is None:
+        return ""
+    return f'\n  It {does} while it is imported: put that under `if __name__ == "__main__":`'
+
+
+def _kind(found: Any) -> str:
+    if _is_signature(found):
+        return "a dspy.Signature"
+    return f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+
+
+def _is_other_class(found: Any) -> bool:
+    return isinstance(found, type) and not issubclass(found, dspy.Module)
 
 
 def _is_signature(found: Any) -> bool:

@@ -177,6 +177,12 @@ def test_a_model_that_dspy_has_no_way_to_is_refused_at_the_start() -> None:
         upstreams().take(dspy.LM("nowhere/x", engine="lm15"))
 
 
+def test_an_address_that_is_none_is_refused_at_the_start() -> None:
+    """Such as what stands for one in an example."""
+    with pytest.raises(LoadError, match="its address 'API_BASE' is no http"):
+        upstreams().take(dspy.LM("openai/x", api_base="API_BASE"))
+
+
 def test_the_configured_model_goes_before_the_program_s_default() -> None:
     """What the operator chose counts; what nobody chose gives way to the program's own."""
     own = dspy.LM("openai/gpt-4o")

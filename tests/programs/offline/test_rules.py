@@ -137,7 +137,7 @@ async def test_only_offered_tools_are_called() -> None:
     """An agent without the tool is told plainly that it is missing."""
     prediction = await _ask("What is 2+2?", agent=dspy.ReAct(SIGNATURE, tools=[current_time]))
     assert _tools(prediction) == ["finish"]
-    assert prediction.answer == "This takes the calculator tool, and it has not answered."
+    assert "needs the calculator tool for this, and it has not answered" in prediction.answer
 
 
 def test_every_output_gets_a_value_of_its_type() -> None:
@@ -220,4 +220,4 @@ def test_every_reply_parses(
 
 def test_an_answer_needs_a_result() -> None:
     """Without a tool's result no number is made up."""
-    assert answer(Inquiry("What is 2+2?")) == "This takes the calculator tool, and it has not answered."
+    assert "needs the calculator tool for this, and it has not answered" in answer(Inquiry("What is 2+2?"))

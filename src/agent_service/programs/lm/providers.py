@@ -50,6 +50,9 @@ def reach(lm: dspy.LM, options: LMOptions, environ: Mapping[str, str] = os.envir
         raise lm15.UnsupportedFeatureError("models of the type 'text' take no chat; use model_type='chat'")
     selection = _select(lm, environ)
     clients = selection.clients
+    address = _address(clients)
+    if address and not str(address).startswith(("http://", "https://")):
+        raise ValueError(f"its address {address!r} is no http:// or https:// URL")
     settings = (f"{name} {_fingerprint(value)}" for name, value in sorted(clients.items()))
     key = (lm.model, lm.model_type, str(selection.native), *settings)
     if selection.native:
@@ -57,6 +60,10 @@ def reach(lm: dspy.LM, options: LMOptions, environ: Mapping[str, str] = os.envir
         declared = tuple(provider.definition for provider in lm._providers)  # noqa: SLF001 - pinned; DSPy's own engines read it
         return Reach(key, lambda: NativeTransport(selection, options, timeouts, declared))
     return Reach(key, lambda: _litellm(lm, clients, options))
+
+
+def _address(clients: Mapping[str, Any]) -> Any:
+    return clients.get("api_base") or clients.get("base_url")
 
 
 def without_client_settings(lm: dspy.LM) -> dict[str, None]:
@@ -75,7 +82,7 @@ class NativeTransport:
         declared: tuple[lm15.ProviderDefinition, ...],
     ) -> None:
         route, clients = selection.resolution, selection.clients
-        url, key = clients.get("api_base") or clients.get("base_url"), clients.get("api_key")
+        url, key = _address(clients), clients.get("api_key")
         self._transport = HttpTransport(timeouts=timeouts, max_connections=options.max_connections)
         self._router = lm15.AsyncLMRouter(
             lm15.RouterConfig(

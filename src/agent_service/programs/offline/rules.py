@@ -141,4 +141,7 @@ def _result(step: Step) -> str:
 
 
 def _missing(tool: str) -> str:
-    return f"This takes the {tool} tool, and it has not answered."
+    return (
+        f"The offline demo engine, which is no language model, needs the {tool} tool for this, and it has "
+        "not answered. For answers without it, set AGENT_MODEL and your provider's key."
+    )

@@ -47,6 +47,7 @@ async def test_the_answer_has_exactly_the_fields_of_the_contract(client: httpx.A
         "stored": True,
         "seq": None,
         "degraded": [],
+        "program_version": None,
     }
 
 

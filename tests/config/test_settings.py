@@ -188,6 +188,9 @@ WRONG = {
     "RATE_LIMIT": "60/fortnight",
     "RATE_LIMIT_PER_USER": "0/minute",
     "TOKENS_PER_DAY": "0",
+    "RELEASE_POLL_SECS": "0",
+    "RELEASE_ERROR_MARGIN": "20",
+    "RELEASE_MIN_OUTCOMES": "0",
     "SHUTDOWN_DELAY_SECS": "-1",
     "SHUTDOWN_GRACE_SECS": "-1",
     "LOG_FORMAT": "xml",
@@ -197,6 +200,7 @@ WRONG = {
 
 ANY_TEXT = {
     "AGENT_MCP_SERVERS",
+    "AGENT_RELEASES_PATH",
     "API_KEYS_FILE",
     "JWT_JWKS_FILE",
     "MEMORY_PATH",
@@ -280,6 +284,15 @@ def test_limits_are_read_as_people_write_them() -> None:
     assert read.rates_per_user == (Rate(5, "minute"),)
     assert (read.tokens_per_day, bool(read)) == (1000, True)
     assert not options.rate_limit_options(_load())
+
+
+def test_releases_are_judged_as_it_is_set() -> None:
+    """How often they are looked for, and what is worse."""
+    read = options.release_options(
+        _load(RELEASE_POLL_SECS="5", RELEASE_ERROR_MARGIN="0.1", RELEASE_MIN_OUTCOMES="50")
+    )
+    assert (read.poll_seconds, read.trial.margin, read.trial.min_outcomes) == (5, 0.1, 50)
+    assert options.release_options(_load(RELEASE_MIN_OUTCOMES="200")).trial.min_outcomes == 200
 
 
 def test_a_pair_for_tls_is_taken_and_its_password_never_shown() -> None:

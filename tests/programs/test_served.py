@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agent_service.core.errors import CircuitBreakerOpenError, NotFoundError
-from agent_service.core.messages import Turn
-from agent_service.programs.base import Upstream
+from agent_service.core.messages import ConversationId, Query, Turn
+from agent_service.programs.base import Program, Upstream, VersionShare
 from agent_service.programs.served import ServedPrograms
 from agent_service.testing import ScriptedProgram
 
@@ -35,6 +35,50 @@ def test_a_program_is_found_by_its_name() -> None:
     assert [spec.name for spec in served.specs] == ["a", "b"]
     with pytest.raises(NotFoundError, match="a, b"):
         served.named("c")
+
+
+class AsVersions(ScriptedProgram):
+    """Stands for any program, in the conversation of ``s``."""
+
+    async def start(self) -> None:
+        """To be started after the programs."""
+        assert FIRST.started
+        await super().start()
+
+    def answering(self, program: Program, conversation: ConversationId) -> Program:
+        """It, or the program."""
+        return self if conversation.session_id == "s" else program
+
+    def shares(self) -> list[VersionShare]:
+        """Half and half."""
+        return [VersionShare("a", "v1", 0.5)]
+
+
+FIRST = program("a")
+
+
+async def test_versions_answer_in_a_programs_place() -> None:
+    """They choose by the conversation, are started when the programs are, and tell who answers."""
+    versions = AsVersions()
+    served = ServedPrograms([FIRST], versions=versions)
+    await served.start()
+
+    assert versions.started
+    assert served.answering(Query("r", ConversationId("ada", "s"), "?")) is versions
+    assert served.answering(Query("r", ConversationId("ada"), "?", program="a")) is FIRST
+    assert served.named("a") is FIRST
+    assert served.shares() == [VersionShare("a", "v1", 0.5)]
+    with pytest.raises(NotFoundError):
+        served.answering(Query("r", ConversationId("ada"), "?", program="b"))
+
+
+def test_without_versions_a_program_answers_itself() -> None:
+    """As the version that it was loaded with."""
+    second = ScriptedProgram(spec=replace(ScriptedProgram().spec, name="b", version="v1"))
+    served = ServedPrograms([program("a"), second])
+
+    assert served.answering(Query("r", ConversationId("ada"), "?", program="b")) is second
+    assert served.shares() == [VersionShare("a", "base", 1.0), VersionShare("b", "v1", 1.0)]
 
 
 def test_each_program_sees_its_own_turns() -> None:

@@ -11,7 +11,7 @@ import dspy
 import pytest
 
 from agent_service.programs.loader import LoadError
-from agent_service.programs.state import load_state
+from agent_service.programs.state import load_state, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ def test_a_saved_program_is_loaded(saved: Callable[..., str], make: Callable[[],
     first = module.predictors()[0]
     first.lm = own
 
-    version = load_state(module, path)
+    version = load_state(module, read_state(path), source=path)
 
     for predictor in module.predictors():
         assert "Be brief." in predictor.signature.instructions
@@ -117,7 +117,7 @@ def test_what_is_not_of_the_program_is_refused(saved: Callable[..., str], edit: 
     before = module.dump_state()
 
     with pytest.raises(LoadError) as refused:
-        load_state(module, path)
+        load_state(module, read_state(path), source=path)
 
     assert says in str(refused.value)
     assert path in str(refused.value)
@@ -128,7 +128,7 @@ def test_other_fields_are_shown(saved: Callable[..., str]) -> None:
     """Both sides, so that it is plain which is old."""
     path = saved(dspy.Predict("question, context -> answer"))
     with pytest.raises(LoadError, match="Context:, Answer: in the file, Question:, Answer: in the"):
-        load_state(dspy.Predict("question -> answer"), path)
+        load_state(dspy.Predict("question -> answer"), read_state(path), source=path)
 
 
 def test_the_last_prefix_may_be_an_optimisers(saved: Callable[..., str]) -> None:
@@ -137,7 +137,7 @@ def test_the_last_prefix_may_be_an_optimisers(saved: Callable[..., str]) -> None
     path = saved(dspy.Predict("question -> answer"), _set("signature", "fields", to=fields))
     module = dspy.Predict("question -> answer")
 
-    load_state(module, path)
+    load_state(module, read_state(path), source=path)
 
     assert module.signature.output_fields["answer"].json_schema_extra["prefix"] == "So:"
 
@@ -147,7 +147,7 @@ def test_other_tools_are_refused(saved: Callable[..., str], agent: Any) -> None:
     """Else the prompt would offer what the program has not."""
     path = saved(agent("question -> answer", tools=[look_up]))
     with pytest.raises(LoadError, match=r"look_up.* in the file, .*other.* in the program"):
-        load_state(agent("question -> answer", tools=[other]), path)
+        load_state(agent("question -> answer", tools=[other]), read_state(path), source=path)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,12 @@ def test_what_is_no_saved_state_is_refused(tmp_path: Path, name: str, content: b
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(LoadError, match=says):
-        load_state(dspy.Predict("question -> answer"), str(path))
+        load_state(dspy.Predict("question -> answer"), read_state(str(path)), source=name)
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     """``save_program=True`` makes a folder with a pickle."""
-    module = dspy.Predict("question -> answer")
     with pytest.raises(LoadError, match="is a pickle"):
-        load_state(module, str(tmp_path))
+        read_state(str(tmp_path))
     with pytest.raises(LoadError, match="cannot be read: No such file"):
-        load_state(module, str(tmp_path / "absent.json"))
+        read_state(str(tmp_path / "absent.json"))

@@ -23,6 +23,7 @@ ANSWER = Answer(
     stored=True,
     degraded=("memory",),
     seq=3,
+    program_version="v1",
 )
 
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NoReturn
 
 import pytest
 
 from agent_service.core.clock import Deadline
-from agent_service.core.errors import InternalError, UpstreamError
+from agent_service.core.errors import (
+    CancelledByCallerError,
+    CircuitBreakerOpenError,
+    ContextTooLongError,
+    DeadlineExceededError,
+    InternalError,
+    ServiceError,
+    ShuttingDownError,
+    UnreadableReplyError,
+    UpstreamError,
+    UpstreamRateLimitedError,
+)
 from agent_service.core.messages import Answer, ConversationId, Progress, Query, Usage
 from agent_service.core.observer import QueryFinished
 from agent_service.core.run import Run
@@ -92,6 +104,48 @@ def test_the_cause_is_named_without_its_text(scene: Scene) -> None:
 
     assert [event.cause for event in scene.observer.of(QueryFinished)] == ["ConnectionResetError", "KeyError"]
     assert SECRET not in repr(scene.observer.events)
+
+
+def test_the_version_is_told(scene: Scene) -> None:
+    """In the answer and in the event: what the program was loaded with, or that it was with nothing."""
+    spec = replace(ScriptedProgram().spec, version="v1")
+    run = Run(
+        request_id="r1",
+        deadline=Deadline.after(scene.clock, 30),
+        clock=scene.clock,
+        observer=scene.observer,
+    )
+    answer = Answer(QUERY, "42", "m", 0, (), Usage(), 0.0, stored=True)
+
+    assert scene.record.succeeded(answer).program_version == "base"
+    assert Record(QUERY, run, program=spec).succeeded(answer).program_version == "v1"
+    assert [event.version for event in scene.observer.of(QueryFinished)] == ["base", "v1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_blamed"),
+    [
+        (InternalError(), True),
+        (DeadlineExceededError(), True),
+        (ContextTooLongError(), True),
+        (UnreadableReplyError(), True),
+        (UpstreamError(), False),
+        (UpstreamRateLimitedError(), False),
+        (CircuitBreakerOpenError(), False),
+        (CancelledByCallerError(), False),
+        (ShuttingDownError(), False),
+    ],
+)
+def test_a_program_is_blamed_for_what_it_may_have_done(
+    scene: Scene, error: ServiceError, is_blamed: bool
+) -> None:
+    """Not for its provider, nor for its caller; and never before it has begun."""
+    scene.record.failed(error)
+    scene.record.program_begins()
+    scene.record.failed(error)
+
+    blamed = [event.may_blame_program for event in scene.observer.of(QueryFinished)]
+    assert blamed == [False, is_blamed]
 
 
 def fail() -> NoReturn:

@@ -117,6 +117,7 @@ async def test_the_answer_tells_what_it_took(service: Service) -> None:
         stored=True,
         seq=1,
         degraded=(),
+        program_version="base",
     )
 
 

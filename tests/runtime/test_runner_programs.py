@@ -22,7 +22,28 @@ from agent_service.testing import FakeClock, RecordingObserver, ScriptedProgram
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent_service.programs.base import Program, VersionShare
+
 ADA = ConversationId("ada")
+
+
+class Instead:
+    """Answers for any program."""
+
+    def __init__(self, version: Program) -> None:
+        self._version = version
+
+    async def start(self) -> None:
+        """There is nothing to do."""
+
+    def answering(self, program: Program, conversation: ConversationId) -> Program:
+        """It does."""
+        del program, conversation
+        return self._version
+
+    def shares(self) -> Sequence[VersionShare]:
+        """Nobody asks."""
+        return ()
 
 
 class Parts:
@@ -36,7 +57,11 @@ class Parts:
         self.programs = ServedPrograms([self.plain, self.typed])
         self.store = InMemoryStore(StoreOptions(), clock=self.clock)
         self.observer = RecordingObserver()
-        self.runner = Runner(
+        self.runner = self.new_runner()
+
+    def new_runner(self) -> Runner:
+        """One over the programs of now."""
+        return Runner(
             programs=self.programs,
             store=self.store,
             turns=TurnKeeper(store=self.store, clock=self.clock, options=TurnOptions()),
@@ -79,6 +104,25 @@ async def test_a_query_goes_to_the_program_it_names(parts: Parts) -> None:
         ("plain", "one", "one"),
         ("typed", '{"question":"two"}', '{"answer":"two"}'),
     ]
+
+
+async def test_the_version_of_a_conversation_answers(parts: Parts) -> None:
+    """In the program's place, with the program's turns; the answer, the log and a repeated answer name it."""
+    version = ScriptedProgram(spec=replace(parts.plain.spec, version="v1"))
+    parts.programs = ServedPrograms([parts.plain], versions=Instead(version))
+    runner = parts.new_runner()
+    first = await parts.runner.answer(query("one"))
+    answering = IdempotentAnswering(
+        answering=runner, store=parts.store, programs=parts.programs, options=IdempotencyOptions()
+    )
+
+    second = await answering.answer(query("two", idempotency_key="k"))
+    parts.programs = ServedPrograms([parts.plain])
+    again = await answering.answer(query("two", idempotency_key="k"))
+
+    assert parts.shown(version) == ["one"]
+    assert [each.program_version for each in (first, second, again)] == ["base", "v1", "v1"]
+    assert [event.version for event in parts.observer.of(QueryFinished)] == ["base", "v1"]
 
 
 async def test_a_program_is_shown_its_own_turns(parts: Parts) -> None:

@@ -8,4 +8,4 @@ def test_every_error_class_has_its_code_and_fault() -> None:
     """Codes are computed from the classes, also from those that inherit their code."""
     assert FAULTS[UpstreamError.code] is Fault.UPSTREAM
     assert FAULTS[MalformedRequestError.code] is Fault.CALLER
-    assert len(FAULTS) == 23
+    assert len(FAULTS) == 24

@@ -20,12 +20,15 @@ from agent_service.core.observer import (
     LoopBlocked,
     LoopLagMeasured,
     QueryFinished,
+    ReleaseRefused,
+    ReleaseRolledBack,
     RunStarted,
     StoreOperationFinished,
     StreamCutOff,
     ToolFinished,
     TraceSpansLost,
 )
+from agent_service.programs.base import VersionShare
 from agent_service.telemetry.error_codes import FAULTS
 from agent_service.telemetry.metrics import Metrics
 from tests.traces import FakeTrace, within
@@ -61,6 +64,10 @@ LABELS = {
     "agent_worker_crashes_total": set(),
     "agent_trace_spans_lost_total": set(),
     "agent_fallbacks_total": {"model"},
+    "agent_program_queries_total": {"program", "version", "outcome"},
+    "agent_program_version_share": {"program", "version"},
+    "agent_release_rollbacks_total": {"program"},
+    "agent_release_refusals_total": {"program"},
     "agent_lm_concurrency_limit": {"model"},
     "agent_lm_in_flight": {"model"},
     "agent_lm_waiting": {"model"},
@@ -100,6 +107,7 @@ class Service:
             pool_abandoned=lambda: self.abandoned,
             breaker_state=lambda: self.breaker,
             upstreams=lambda: self.upstreams,
+            versions=lambda: [VersionShare("agent", "base", 1.0)],
             version="1.2.3",
             dspy_version="3.4.1",
             models=["a/model"],
@@ -144,6 +152,8 @@ def _everything() -> list[Event]:
         LimitNotChecked("r"),
         FallbackTaken("r", "a/model", "b/model"),
         BreakerMoved("", "a/model", "closed", "open"),
+        ReleaseRolledBack("", "agent", "v1", "base"),
+        ReleaseRefused("", "agent", "v2"),
     ]
 
 
@@ -195,6 +205,9 @@ def test_series_of_closed_label_sets_are_there_before_the_first_event() -> None:
     assert at_start["agent_lm_latency_seconds_count{model=a/model}"] == 0
     assert at_start["agent_fallbacks_total{model=a/model}"] == 0
     assert at_start["agent_event_loop_blocked_total"] == 0
+    assert at_start["agent_program_queries_total{outcome=failure,program=agent,version=base}"] == 0
+    assert at_start["agent_release_rollbacks_total{program=agent}"] == 0
+    assert at_start["agent_release_refusals_total{program=agent}"] == 0
     assert at_start["agent_tool_calls_total{outcome=error,tool=clock}"] == 0
     assert at_start["agent_tool_latency_seconds_count{tool=clock}"] == 0
 

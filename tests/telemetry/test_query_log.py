@@ -81,6 +81,7 @@ def test_a_query_is_one_line_with_who_what_and_how_long(log_to: LogTo) -> None:
             "completion_tokens": 5,
             "lm_calls": 3,
             "program": "agent",
+            "program_version": "base",
             "model": "a/model",
             "stored": True,
         }

@@ -38,11 +38,17 @@ def test_exemplars_survive_the_way() -> None:
 def test_each_family_says_how_it_is_merged() -> None:
     """Slots and counts are added up; of states and ages the one that matters counts."""
     registry = CollectorRegistry()
-    for name in ("agent_pool_size", "circuit_breaker_state", "agent_event_loop_lag_seconds"):
+    for name in (
+        "agent_pool_size",
+        "circuit_breaker_state",
+        "agent_event_loop_lag_seconds",
+        "agent_program_version_share",
+    ):
         Gauge(name, "It.", registry=registry)
     merges = {family["name"]: family["merge"] for family in snapshot_of(registry.collect())["families"]}
     assert merges == {
         "agent_pool_size": "sum",
         "circuit_breaker_state": "worst_breaker",
         "agent_event_loop_lag_seconds": "max",
+        "agent_program_version_share": "max",
     }

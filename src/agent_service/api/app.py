@@ -29,6 +29,7 @@ from agent_service.api.problems import problem_response
 from agent_service.api.programs.endpoint import ProgramQueries
 from agent_service.api.programs.listing import Catalogue
 from agent_service.api.query import ApiOptions, Queries
+from agent_service.api.releases.endpoint import Releases
 from agent_service.api.streams.endpoints import StreamedQueries
 from agent_service.core.errors import MethodNotAllowedError, NotFoundError
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from agent_service.core.errors import ServiceError
     from agent_service.core.observer import Observer
     from agent_service.programs.base import ProgramSpec
+    from agent_service.releases.operator import ReleaseOperator
     from agent_service.runtime.base import Answering, Remembering, Vitals
     from agent_service.runtime.streams.base import Following, Resuming
 
@@ -66,6 +68,7 @@ def create_app(
     programs: Sequence[ProgramSpec],
     identifying: Identifying | None = None,
     limits: Limits = NO_LIMITS,
+    release_operator: ReleaseOperator | None = None,
     lifespan: Lifespan[Any] | None = None,
 ) -> ASGIApp:
     """The ASGI app over the service's use cases.
@@ -83,6 +86,7 @@ def create_app(
         programs: what can be asked, the default first.
         identifying: knows callers by their keys; None asks nobody for one.
         limits: how much a caller may ask for.
+        release_operator: does what callers ask of releases; None where none are kept.
         lifespan: entered at startup, left at shutdown.
     """
     document = _document(options, programs, asks_for_keys=identifying is not None)
@@ -93,6 +97,9 @@ def create_app(
         **_queries_paths(programs, clock, resuming, **asking),
         **_users_paths(Conversations(remembering=remembering, admission=admission, programs=programs)),
         **_operations_paths(operations),
+        **_releases_paths(
+            Releases(catalogue=Catalogue(programs), operator=release_operator, options=options)
+        ),
         **_pages(document),
     }
     routed = _routed(_guarded(paths, identifying), lifespan)
@@ -177,6 +184,15 @@ def _programs_paths(
         path: {"GET": catalogue.retrieve},
         f"{path}/query": {"POST": streams.or_plain(queries.ask)},
         f"{path}/query/stream": {"POST": streams.ask},
+    }
+
+
+def _releases_paths(releases: Releases) -> dict[str, Handlers]:
+    path = "/api/v1/programs/{name}/releases"
+    return {
+        path: {"GET": releases.list, "POST": releases.add},
+        f"{path}/activate": {"POST": releases.activate},
+        f"{path}/rollback": {"POST": releases.roll_back},
     }
 
 

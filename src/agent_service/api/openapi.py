@@ -13,6 +13,7 @@ from agent_service.api.openai.openapi import MODELS, TAG, with_openai
 from agent_service.api.problems import PROBLEM_MEDIA_TYPE, problem_of, status_of
 from agent_service.api.programs.openapi import MODELS as PROGRAM_MODELS
 from agent_service.api.programs.openapi import with_programs
+from agent_service.api.releases import openapi as releases
 from agent_service.api.streams.openapi import with_streams
 from agent_service.core import errors
 from agent_service.core.errors import FieldProblem, ServiceError
@@ -172,7 +173,7 @@ def openapi_document(options: ApiOptions, programs: Sequence[ProgramSpec] = ()) 
     paths = {
         path: {method: _operation(operation) for method, operation in methods.items()}
         for path, methods in _OPERATIONS.items()
-    }
+    } | releases.release_paths(_refusals)
     document: Document = {
         "openapi": "3.1.0",
         "info": {
@@ -206,7 +207,7 @@ def endpoints_of(document: Document) -> tuple[str, ...]:
 
 
 def _component_schemas(options: ApiOptions) -> Document:
-    models: set[type[BaseModel]] = {schemas.Problem, *MODELS, *PROGRAM_MODELS}
+    models: set[type[BaseModel]] = {schemas.Problem, *MODELS, *PROGRAM_MODELS, *releases.MODELS}
     for operation in (each for methods in _OPERATIONS.values() for each in methods.values()):
         models.update(operation.answers.values())
         models.update({operation.body} if operation.body else ())

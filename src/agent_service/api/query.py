@@ -185,5 +185,6 @@ def _encoded(answer: Answer) -> bytes:
             "stored": answer.stored,
             "seq": answer.seq,
             "degraded": answer.degraded,
+            "program_version": answer.program_version,
         }
     )

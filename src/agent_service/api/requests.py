@@ -49,7 +49,18 @@ async def read_json(request: Request, *, max_bytes: int) -> object:
         MalformedRequestError: it is no UTF-8 JSON (RFC 8259), or a name occurs twice in one object.
         starlette.requests.ClientDisconnect: the client left meanwhile.
     """
-    return _parsed(await _read_json_body(request, max_bytes))
+    return _parsed(await read_json_body(request, max_bytes=max_bytes))
+
+
+async def read_json_body(request: Request, *, max_bytes: int) -> bytes:
+    """The body as it came.
+
+    Raises:
+        ServiceError: as ``read_json``, but what is in it is not looked at.
+        starlette.requests.ClientDisconnect: the client left meanwhile.
+    """
+    _check_content_type(request.headers.get("content-type", ""))
+    return await _read_body(request, max_bytes)
 
 
 async def read_valid_json(
@@ -61,7 +72,7 @@ async def read_valid_json(
         ServiceError: as the two do.
         starlette.requests.ClientDisconnect: the client left meanwhile.
     """
-    body = await _read_json_body(request, max_bytes)
+    body = await read_json_body(request, max_bytes=max_bytes)
     try:
         found = model.model_validate_json(body, context=context)
     except ValidationError:
@@ -155,11 +166,6 @@ def _check_content_type(value: str) -> None:
     media_type, _, parameters = value.partition(";")
     if media_type.strip().lower() != "application/json" or parameters.strip().lower() not in _CHARSETS:
         raise UnsupportedMediaTypeError("Send the body as UTF-8 JSON with Content-Type: application/json.")
-
-
-async def _read_json_body(request: Request, max_bytes: int) -> bytes:
-    _check_content_type(request.headers.get("content-type", ""))
-    return await _read_body(request, max_bytes)
 
 
 async def _read_body(request: Request, max_bytes: int) -> bytes:

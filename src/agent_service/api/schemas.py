@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from agent_service.core.messages import DEFAULT_SESSION_ID
+from agent_service.core.messages import BASE_VERSION, DEFAULT_SESSION_ID
 
 _LARGEST_SEQ = 2**63 - 1
 _READABLE = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"
@@ -34,6 +34,15 @@ _Identifier = Annotated[
 UserId = Annotated[_Identifier, Field(description="Who asks: 1 to 128 printable characters.")]
 SessionId = Annotated[
     _Identifier, Field(description="Which of the user's conversations: 1 to 128 printable characters.")
+]
+
+
+ProgramVersion = Annotated[
+    str | None,
+    Field(
+        description="Which version of the program answered: the state that it was given, by its content, or "
+        f"`{BASE_VERSION}` for none; null when no more than the turn is known of a repeated answer."
+    ),
 ]
 
 
@@ -105,6 +114,7 @@ class QueryResponse(BaseModel):
         stored=True,
         seq=8,
         degraded=[],
+        program_version="3f1b9c0d5e7a",
     )
 
     answer: str
@@ -120,6 +130,7 @@ class QueryResponse(BaseModel):
     stored: Annotated[bool, Field(description="Whether the turn is durably kept.")]
     seq: Annotated[int | None, Field(description="The turn's place; null when it is not stored.")]
     degraded: Annotated[list[str], Field(description="What the answer had to do without; normally empty.")]
+    program_version: ProgramVersion
 
 
 class HistoryErase(BaseModel):

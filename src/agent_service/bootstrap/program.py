@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,34 +9,30 @@ from typing import TYPE_CHECKING
 import dspy
 
 from agent_service.bootstrap.mcp import mcp_servers
+from agent_service.bootstrap.program_maker import ProgramMaker
 from agent_service.config import options as options_of
 from agent_service.core.adaptive_limit import AdaptiveLimit
 from agent_service.core.breaker import Breaker, BreakerState
 from agent_service.core.observer import BreakerMoved, Observer
 from agent_service.core.retry import RetryOptions, RetryPolicy
 from agent_service.programs.builtin_tools import BUILTIN_TOOLS
-from agent_service.programs.default_agent import WARM_UP, default_agent
-from agent_service.programs.dspy_program import DspyProgram
-from agent_service.programs.fast import accelerate
-from agent_service.programs.fields import fields_of
+from agent_service.programs.default_agent import default_agent
 from agent_service.programs.lm.seam import LMSeam, Transport
 from agent_service.programs.lm.upstreams import Upstreams
-from agent_service.programs.loader import LoadError, load_module, load_tool
-from agent_service.programs.seams import SeamTaker
+from agent_service.programs.loader import LoadError, configured_lm, load_module, load_tool
 from agent_service.programs.shared_parts import SharedParts
-from agent_service.programs.specs import spec_of
-from agent_service.programs.state import load_state
 from agent_service.programs.threads import LoopBridge, WorkThreads
 from agent_service.programs.tools import ToolSeam
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from dspy.clients.base_lm import BaseLM
+
     from agent_service.config import Settings
     from agent_service.core.clock import Clock
     from agent_service.programs.base import NamedProgram, ProgramOptions
-
-_log = logging.getLogger(__name__)
+    from agent_service.programs.dspy_program import DspyProgram
 
 
 def build_programs(
@@ -48,7 +43,37 @@ def build_programs(
     own: dspy.Module | None = None,
     make_upstreams: Callable[..., Upstreams] = Upstreams,
 ) -> tuple[DspyProgram, ...]:
-    """The programs that the settings name, the default first; their LMs and tools at the seams.
+    """The programs that ``program_makers`` make; it says what it takes.
+
+    Raises:
+        LoadError: when one cannot be served.
+    """
+    makers = program_makers(settings, clock=clock, observer=observer, own=own, make_upstreams=make_upstreams)
+    return made_programs(makers, settings)
+
+
+def made_programs(makers: Sequence[ProgramMaker], settings: Settings) -> tuple[DspyProgram, ...]:
+    """What the makers of these settings make, the default first.
+
+    Raises:
+        LoadError: when one cannot be served.
+    """
+    options, programs = options_of.program_options(settings), []
+    for named, maker in zip(options.programs, makers, strict=True):
+        with _naming(named, options):
+            programs.append(maker.make())
+    return tuple(programs)
+
+
+def program_makers(
+    settings: Settings,
+    *,
+    clock: Clock,
+    observer: Observer,
+    own: dspy.Module | None = None,
+    make_upstreams: Callable[..., Upstreams] = Upstreams,
+) -> tuple[ProgramMaker, ...]:
+    """For each program that the settings name, the default first; their LMs and tools at the seams.
 
     Args:
         settings: what is served.
@@ -75,11 +100,24 @@ def build_programs(
     for named in options.programs:
         with _naming(named, options):
             modules[named.name] = _module(named, options, modules, offered, own)
-    lm = parts.upstreams.configured(dspy.settings.lm)
+    own_lms = {each.name: _own_lm(each) for each in options.programs}
+    lms = {id(lm): parts.upstreams.configured(lm) for lm in own_lms.values()}
     return tuple(
-        _program(named, modules[named.name], lm=lm, parts=parts, tools=tools, settings=settings)
+        ProgramMaker(
+            named,
+            modules[named.name],
+            lm=lms[id(own_lms[named.name])],
+            parts=parts,
+            tools=tools,
+            settings=settings,
+        )
         for named in options.programs
     )
+
+
+def _own_lm(named: NamedProgram) -> BaseLM | None:
+    """What its code configured; else what another's did."""
+    return (named.path and configured_lm(named.path)) or dspy.settings.lm
 
 
 def _module(
@@ -97,38 +135,6 @@ def _module(
     if twin is not None:
         raise LoadError(f"{named.path} is served as {twin} already; name a function that makes another one")
     return module
-
-
-def _program(
-    named: NamedProgram,
-    module: dspy.Module,
-    *,
-    lm: dspy.LM,
-    parts: SharedParts,
-    tools: ToolSeam,
-    settings: Settings,
-) -> DspyProgram:
-    options = options_of.program_options(settings)
-    taker = SeamTaker(upstreams=parts.upstreams, tools=tools)
-    with _naming(named, options):
-        version = None if named.state is None else load_state(module, named.state)
-        taker.take(module)
-        fields = fields_of(module)
-        spec = spec_of(named.name, lm.model, fields, taker.tool_names, version)
-    acceleration = accelerate(module) if settings.agent_fast_path == "on" else None
-    _log.info("fast path of %s: %s", named.name, acceleration or "off")
-    if not spec.is_plain:
-        _log.info("%s takes no plain question: it is asked at /api/v1/programs/%s/query", *[named.name] * 2)
-    is_our_own = named.path is None and not options.tools and settings.agent_mcp_servers is None
-    return DspyProgram(
-        module,
-        lm=lm,
-        spec=spec,
-        fields=fields,
-        parts=parts,
-        acceleration=acceleration,
-        warm_up=WARM_UP if is_our_own and not acceleration else None,
-    )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from agent_service.access.base import NO_LIMITS
 from agent_service.api.app import ApiOptions, create_app
 from agent_service.bootstrap.access import build_access
 from agent_service.bootstrap.limits import build_limits, counting
-from agent_service.bootstrap.program import build_programs
+from agent_service.bootstrap.releases import build_served
 from agent_service.bootstrap.store import build_store
 from agent_service.bootstrap.streams import Streams, streams
 from agent_service.bootstrap.tracing import Traces, build_tracing, import_tracing
@@ -24,7 +24,6 @@ from agent_service.core.observer import Observer, Observers
 from agent_service.core.pool import Pool
 from agent_service.core.siblings import ALONE, Siblings
 from agent_service.programs.lm.offline import OFFLINE_MODEL
-from agent_service.programs.served import ServedPrograms
 from agent_service.runtime.conversations import Conversations
 from agent_service.runtime.idempotency import IdempotentAnswering
 from agent_service.runtime.lifecycle import Lifecycle
@@ -46,8 +45,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from agent_service.access.limits.limiter import Limiter
+    from agent_service.bootstrap.releases import Served
     from agent_service.config import Settings
     from agent_service.memory.base import ConversationStore
+    from agent_service.programs.served import ServedPrograms
     from agent_service.runtime.streams.queries import FollowedQueries
 
 _log = logging.getLogger(__name__)
@@ -103,12 +104,12 @@ def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
     traces = build_tracing(settings, clock=clock, observers=observers)
     access = build_access(settings, clock=clock, observer=observers)
     limits = build_limits(settings, clock=clock, observers=observers, siblings=siblings)
-    programs = ServedPrograms(build_programs(settings, clock=clock, observer=observers))
+    programs = (served := build_served(settings, clock=clock, observers=observers)).programs
     store = build_store(settings, clock=clock, observer=observers)
     pool = Pool(options_of.pool_options(settings), clock=clock)
     runner = _runner(settings, programs, store, pool, clock=clock, observer=observers, traces=traces)
     watches = [watch(clock=clock, observer=observers).run for watch in (LoopLagMeter, LoopWatchdog)]
-    background = [*watches, *access.background]
+    background = [*watches, *access.background, *served.background]
     lifecycle = Lifecycle(store=store, programs=programs, runner=runner, clock=clock, background=background)
     vitals = _vitals(programs, store, pool, runner, lifecycle=lifecycle, clock=clock)
     observers.add(metrics := _metrics(programs, pool, runner, vitals))
@@ -131,7 +132,8 @@ def build(settings: Settings, *, siblings: Siblings = ALONE) -> Service:
         programs=programs.specs,
         identifying=access.identifying,
         limits=limits or NO_LIMITS,
-        lifespan=_lifespan(lifecycle, programs, logs, streaming, following, limits=limits, traces=traces),
+        release_operator=served.release_operator,
+        lifespan=_lifespan(lifecycle, served, logs, streaming, following, limits=limits, traces=traces),
     )
     return Service(app=traces.app(app), lifecycle=lifecycle)
 
@@ -210,6 +212,7 @@ def _metrics(programs: ServedPrograms, pool: Pool, runner: Runner, vitals: Servi
         pool_abandoned=lambda: runner.abandoned,
         breaker_state=vitals.breaker_state,
         upstreams=programs.load,
+        versions=programs.shares,
         version=__version__,
         dspy_version=version_of("dspy"),
         models=[upstream.name for upstream in programs.upstreams()],
@@ -229,7 +232,7 @@ def _spare_the_collector() -> None:
 
 def _lifespan(
     lifecycle: Lifecycle,
-    programs: ServedPrograms,
+    served: Served,
     logs: LogOptions,
     streaming: Streams,
     following: FollowedQueries,
@@ -239,11 +242,17 @@ def _lifespan(
 ) -> Any:
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        async with traces.running(), counting(limits), streaming.closing(following), lifecycle.running():
+        async with (
+            served.closing(),
+            traces.running(),
+            counting(limits),
+            streaming.closing(following),
+            lifecycle.running(),
+        ):
             await streaming.log.start()
             _spare_the_collector()
             configure_logging(logs)  # again: LiteLLM, when a model needs it, adds handlers that print prompts
-            if programs.default.spec.model == OFFLINE_MODEL:
+            if served.programs.default.spec.model == OFFLINE_MODEL:
                 _log.warning(
                     "no language model is configured: the offline demo engine answers. "
                     "Set OPENAI_API_KEY, or AGENT_MODEL and its provider's key, to use a real one."

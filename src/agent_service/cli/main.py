@@ -14,6 +14,7 @@ from agent_service.cli.check import check
 from agent_service.cli.completion import completion
 from agent_service.cli.keys import keys
 from agent_service.cli.new import new
+from agent_service.cli.release import release
 from agent_service.cli.serve import serve
 from agent_service.cli.simulate_lm import simulate_lm
 
@@ -30,5 +31,6 @@ main.add_command(check)
 main.add_command(keys)
 main.add_command(completion)
 main.add_command(new)
+main.add_command(release)
 main.add_command(serve)
 main.add_command(simulate_lm)

@@ -22,6 +22,7 @@ from agent_service.runtime.turns import TurnOptions
 if TYPE_CHECKING:
     from agent_service.access.tokens import TokenOptions
     from agent_service.config.settings import Settings
+    from agent_service.releases.served import ReleaseOptions
 
 _REMEMBERED_SECONDS = 24 * 3600.0
 _STORING_SECONDS = 5.0
@@ -168,3 +169,12 @@ def rate_limit_options(settings: Settings) -> RateLimitOptions:
         parse_rates(text) if text else () for text in (settings.rate_limit, settings.rate_limit_per_user)
     )
     return RateLimitOptions(own, per_user, settings.tokens_per_day)
+
+
+def release_options(settings: Settings) -> ReleaseOptions:
+    """How releases are followed, and when a new one is taken back."""
+    from agent_service.releases.served import ReleaseOptions  # noqa: PLC0415 - most services have none
+    from agent_service.releases.trial import TrialOptions  # noqa: PLC0415 - as above
+
+    trial = TrialOptions(margin=settings.release_error_margin, min_outcomes=settings.release_min_outcomes)
+    return ReleaseOptions(poll_seconds=settings.release_poll_secs, trial=trial)

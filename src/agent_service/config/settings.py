@@ -19,6 +19,7 @@ from agent_service.config.groups.logs import LogSettings
 from agent_service.config.groups.model import OFFLINE_MODEL, ModelSettings
 from agent_service.config.groups.program import ProgramSettings
 from agent_service.config.groups.queries import QuerySettings
+from agent_service.config.groups.releases import ReleaseSettings, release_contradictions
 from agent_service.config.groups.server import ServerSettings
 from agent_service.config.groups.tracing import TracingSettings, tracing_problems
 from agent_service.config.program_names import state_contradictions
@@ -47,6 +48,7 @@ class Settings(
     ConversationSettings,
     ModelSettings,
     QuerySettings,
+    ReleaseSettings,
     ProgramSettings,
     AccessSettings,
     ServerSettings,
@@ -115,6 +117,7 @@ def _contradictions(settings: Settings) -> list[SettingProblem]:
         wanted = str(settings.redis_wait_replicas)
         found.append(wrong("REDIS_WAIT_REPLICAS", wanted, "must be 0 with a cluster"))
     found += state_contradictions(settings.agent_program, settings.agent_program_state)
+    found += release_contradictions(settings, has_redis=settings.redis_url is not None)
     found += _half_tls(settings) + access_contradictions(settings)
     return found + tracing_problems(settings)
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_SESSION_ID = "default"
+BASE_VERSION = "base"
+"""Of a program as it is in the code, without a saved state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class Answer:
 
     ``seq`` is the stored turn's place, None when it is not stored. ``outputs`` are the program's as JSON
     values, when it was asked by the names of its fields; ``text`` is the one that is the plain answer, or
-    empty.
+    empty. ``program_version`` is that of the program that answered; None when only its turn is known.
     """
 
     query: Query
@@ -148,3 +150,4 @@ class Answer:
     seq: int | None = None
     replayed: bool = False
     outputs: Mapping[str, Any] | None = None
+    program_version: str | None = None

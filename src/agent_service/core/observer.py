@@ -9,6 +9,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent_service.core.messages import BASE_VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -112,6 +114,27 @@ class QueryFinished(Event):
     stored: bool
     cause: str = ""
     """The class of the exception behind a failure: for logs, never for the caller."""
+    version: str = BASE_VERSION
+    """Of the program."""
+    may_blame_program: bool = False
+    """Whether the program was run and may be why there is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRolledBack(Event):
+    """A new version of a program failed more often than the one before it, and was taken back."""
+
+    program: str
+    version: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRefused(Event):
+    """A version of a program that is to answer cannot be served; what answered before goes on."""
+
+    program: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)

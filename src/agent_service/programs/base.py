@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent_service.core.messages import BASE_VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -70,6 +72,11 @@ class ProgramSpec:
         """Whether it takes one question and gives one answer, as the plain endpoints need it."""
         return self.question_input is not None and self.answer_output is not None
 
+    @property
+    def version_name(self) -> str:
+        """How its version is called, also where nothing was loaded."""
+        return self.version or BASE_VERSION
+
 
 @dataclass(frozen=True, slots=True)
 class ProgramReply:
@@ -97,6 +104,15 @@ class LoadNumbers:
     in_flight: int
     waiting: int
     retry_budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class VersionShare:
+    """Which share of a program's conversations a version answers, from 0 to 1."""
+
+    program: str
+    version: str
+    share: float
 
 
 class Program(Protocol):

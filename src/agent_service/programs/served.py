@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agent_service.core.errors import NotFoundError
+from agent_service.programs.base import VersionShare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from agent_service.core.messages import Turn
+    from agent_service.core.messages import ConversationId, Query, Turn
     from agent_service.programs.base import LoadNumbers, Program, ProgramSpec, Upstream
 
 T = TypeVar("T")
 
 
-class ServedPrograms:
-    """At least one program; the first is the default. Started in order, closed in reverse."""
+class Versions(Protocol):
+    """Other states of the programs, which answer in their place."""
 
-    def __init__(self, programs: Sequence[Program]) -> None:
+    async def start(self) -> None:
+        """Make those ready that are to answer. The programs are started."""
+
+    def answering(self, program: Program, conversation: ConversationId) -> Program:
+        """What answers a conversation with ``program``: it, or another version of it."""
+
+    def shares(self) -> Sequence[VersionShare]:
+        """Which versions answer."""
+
+
+class ServedPrograms:
+    """At least one program; the first is the default. Started in order, closed in reverse.
+
+    Args:
+        programs: as they are in the code.
+        versions: what answers in their place; None when they answer themselves.
+    """
+
+    def __init__(self, programs: Sequence[Program], *, versions: Versions | None = None) -> None:
         self.default = programs[0]
         self._programs = {program.spec.name: program for program in programs}
+        self._versions = versions
 
     def __repr__(self) -> str:
         return f"<ServedPrograms {', '.join(self._programs)}>"
@@ -43,6 +63,21 @@ class ServedPrograms:
             raise NotFoundError(f"No such program is served; there is {', '.join(self._programs)}.")
         return found
 
+    def answering(self, query: Query) -> Program:
+        """The version of the program that answers ``query``; a conversation keeps to one while it can.
+
+        Raises:
+            NotFoundError: there is no such program.
+        """
+        program = self.named(query.program)
+        return self._versions.answering(program, query.conversation) if self._versions else program
+
+    def shares(self) -> Sequence[VersionShare]:
+        """Which versions answer, and how many of the conversations."""
+        if self._versions is not None:
+            return self._versions.shares()
+        return [VersionShare(spec.name, spec.version_name, 1.0) for spec in self.specs]
+
     def turns_of(self, program: Program) -> Callable[[Turn], bool] | None:
         """Chooses the turns that a program may see: its own, and those of none; None where it is alone."""
         if len(self._programs) == 1:
@@ -54,6 +89,8 @@ class ServedPrograms:
         """Start each."""
         for program in self._programs.values():
             await program.start()
+        if self._versions is not None:
+            await self._versions.start()
 
     async def close(self) -> None:
         """Close each; the first that fails does not keep the others open."""

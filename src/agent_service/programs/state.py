@@ -35,56 +35,13 @@ _TOOLS = re.compile(r"The available tools are: (.*)\.")
 _QUOTED = re.compile(r"`([^`]+)`")
 
 
-def load_state(module: dspy.Module, path: str) -> str:
-    """Put the state in the file at ``path`` into ``module``; returns the file's version.
-
-    Models stay those of the settings and of the program's code, whatever the file says of them.
+def read_state(name: str) -> bytes:
+    """The state in the file of this name.
 
     Raises:
-        LoadError: the file is not what ``program.save("x.json")`` writes of this very program. The module is
-            as it was then.
+        LoadError: it cannot be read, is no file of JSON, or is too long.
     """
-    data = _read(Path(path))
-    state = _parsed(path, data)
-    if isinstance(module, dspy.Predict):
-        state = {_ITSELF: state}
-    predictors: dict[str, Any] = dict(module.named_parameters())
-    missing, unknown = predictors.keys() - state.keys(), state.keys() - predictors.keys()
-    if missing or unknown:
-        told = [f"it lacks {', '.join(sorted(missing))}"] if missing else []
-        told += [f"the program has no {', '.join(sorted(unknown))}"] if unknown else []
-        raise LoadError(f"the state in {path} is of another program: {'; '.join(told)}")
-    for name, predictor in predictors.items():
-        _check(f"{path}: {name}", predictor, state[name])
-    _apply(path, predictors, state)
-    return hashlib.sha256(data).hexdigest()[:VERSION_DIGITS]
-
-
-def _apply(path: str, predictors: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    loaded = {name: {**state[name], "lm": None, **{key: [] for key in _NOT_SERVED}} for name in predictors}
-    try:
-        for name, predictor in predictors.items():
-            trial = predictor.deepcopy()
-            trial.load_state(loaded[name])
-            _format(trial)
-    except Exception as error:
-        raise LoadError(f"the state in {path} cannot be loaded: {type(error).__name__}: {error}") from error
-    for name, predictor in predictors.items():
-        own = predictor.lm
-        predictor.load_state(loaded[name])
-        predictor.lm = own
-
-
-def _format(predictor: Any) -> None:
-    """Write its prompt once, as a call would: what cannot be written is found before the first query."""
-    adapter = dspy.settings.adapter or dspy.ChatAdapter()
-    inputs = {
-        name: "text" for name, field in predictor.signature.input_fields.items() if field.annotation is str
-    }
-    adapter.format(predictor.signature, predictor.demos, inputs)
-
-
-def _read(path: Path) -> bytes:
+    path = Path(name)
     if path.is_dir() or path.suffix in {".pkl", ".pickle"}:
         raise LoadError(
             f"{path} is a pickle, which can run any code when it is read. "
@@ -102,13 +59,66 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _parsed(path: str, data: bytes) -> dict[str, Any]:
+def load_state(module: dspy.Module, data: bytes, *, source: str) -> str:
+    """Put a state into ``module``; returns its version.
+
+    Models stay those of the settings and of the program's code, whatever the state says of them.
+
+    Args:
+        module: takes it.
+        data: the content of a file of ``program.save("x.json")``.
+        source: whence it comes, for messages.
+
+    Raises:
+        LoadError: it is not what ``program.save("x.json")`` writes of this very program. The module is
+            as it was then.
+    """
+    state = _parsed(source, data)
+    if isinstance(module, dspy.Predict):
+        state = {_ITSELF: state}
+    predictors: dict[str, Any] = dict(module.named_parameters())
+    missing, unknown = predictors.keys() - state.keys(), state.keys() - predictors.keys()
+    if missing or unknown:
+        told = [f"it lacks {', '.join(sorted(missing))}"] if missing else []
+        told += [f"the program has no {', '.join(sorted(unknown))}"] if unknown else []
+        raise LoadError(f"the state in {source} is of another program: {'; '.join(told)}")
+    for name, predictor in predictors.items():
+        _check(f"{source}: {name}", predictor, state[name])
+    _apply(source, predictors, state)
+    return hashlib.sha256(data).hexdigest()[:VERSION_DIGITS]
+
+
+def _apply(source: str, predictors: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    loaded = {name: {**state[name], "lm": None, **{key: [] for key in _NOT_SERVED}} for name in predictors}
+    try:
+        for name, predictor in predictors.items():
+            trial = predictor.deepcopy()
+            trial.load_state(loaded[name])
+            _format(trial)
+    except Exception as error:
+        raise LoadError(f"the state in {source} cannot be loaded: {type(error).__name__}: {error}") from error
+    for name, predictor in predictors.items():
+        own = predictor.lm
+        predictor.load_state(loaded[name])
+        predictor.lm = own
+
+
+def _format(predictor: Any) -> None:
+    """Write its prompt once, as a call would: what cannot be written is found before the first query."""
+    adapter = dspy.settings.adapter or dspy.ChatAdapter()
+    inputs = {
+        name: "text" for name, field in predictor.signature.input_fields.items() if field.annotation is str
+    }
+    adapter.format(predictor.signature, predictor.demos, inputs)
+
+
+def _parsed(source: str, data: bytes) -> dict[str, Any]:
     try:
         state = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise LoadError(f"{path} is not valid JSON: {error}") from error
+        raise LoadError(f"{source} is not valid JSON: {error}") from error
     if not isinstance(state, dict) or not isinstance(state.get("metadata"), dict):
-        raise LoadError(f'{path} is not what program.save("state.json") writes: it has no metadata')
+        raise LoadError(f'{source} is not what program.save("state.json") writes: it has no metadata')
     del state["metadata"]
     return state
 

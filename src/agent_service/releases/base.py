@@ -36,14 +36,16 @@ class Release:
 
 
 class Shelf(Protocol):
-    """Keeps the releases of every program, and how they stand. All processes that share it see the same."""
+    """Keeps the releases of every program, and how they stand. All processes that share it see the same.
+
+    Each method raises ``OSError`` when the shelf cannot be reached.
+    """
 
     async def add(self, program: str, state: bytes, *, note: str = "") -> Release:
         """Keep ``state``, a JSON object as ``program.save`` writes it; the same content is the same release.
 
         Raises:
             ReleaseError: it is no JSON object, or longer than ``MAX_STATE_BYTES``.
-            OSError: it cannot be written.
         """
 
     async def releases(self, program: str) -> tuple[Release, ...]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisClusterException, RedisError
 
 from agent_service.releases.base import Release, ReleaseError, version_of
 from agent_service.releases.ledger import read_ledger, write_ledger
 from agent_service.releases.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from agent_service.core.clock import Clock
 
@@ -58,7 +61,8 @@ class RedisShelf:
 
     async def state(self, program: str, version: str) -> bytes:
         """One state; see ``Shelf.state``."""
-        state: bytes | None = await self._client.get(_state_key(program, version))
+        with _reaching():
+            state: bytes | None = await self._client.get(_state_key(program, version))
         if state is None:
             raise ReleaseError(f"{program} has no release {version}")
         if version_of(state) != version:
@@ -79,13 +83,24 @@ class RedisShelf:
                 return after
 
     async def _ledger(self, program: str) -> bytes:
-        return await self._client.get(_ledger_key(program)) or _NOTHING
+        with _reaching():
+            return await self._client.get(_ledger_key(program)) or _NOTHING
 
     async def _exchange(
         self, program: str, before: bytes, after: bytes, version: str = "", state: bytes = _NOTHING
     ) -> bool:
         keys = (_ledger_key(program), _state_key(program, version))
-        return bool(await self._client.eval(_EXCHANGE, len(keys), *keys, before, after, state))
+        with _reaching():
+            return bool(await self._client.eval(_EXCHANGE, len(keys), *keys, before, after, state))
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Within, a Redis that fails is an ``OSError``, as a disk that fails is."""
+    try:
+        yield
+    except (RedisError, RedisClusterException) as error:
+        raise OSError(f"Redis: {error}") from error
 
 
 def _read(ledger: bytes) -> tuple[tuple[Release, ...], Standing]:

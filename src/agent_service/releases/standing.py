@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-BASE = "base"
+from agent_service.core.messages import BASE_VERSION
+
+BASE = BASE_VERSION
 """The version that needs no release: the program as it is loaded."""
 
 _MAX_EARLIER = 20

@@ -35,8 +35,13 @@ class Trial:
         self._outcomes: dict[str, deque[bool]] = {}
 
     def __repr__(self) -> str:
-        shares = ", ".join(f"{version} {self.failed_share(version):.0%}" for version in self._outcomes)
-        return f"<Trial {shares or 'nothing yet'}>"
+        return f"<Trial {self}>"
+
+    def __str__(self) -> str:
+        shares = (
+            f"{version} {sum(outcomes)} of {len(outcomes)}" for version, outcomes in self._outcomes.items()
+        )
+        return ", ".join(shares) or "nothing yet"
 
     def ended(self, version: str, *, failed: bool) -> None:
         """A query that ``version`` ran has ended; ``failed`` when the version may be why it has no answer."""
@@ -54,6 +59,10 @@ class Trial:
         """From 0 to 1; 0 for a version of which nothing is known."""
         outcomes = self._outcomes.get(version)
         return sum(outcomes) / len(outcomes) if outcomes else 0.0
+
+    def is_full(self, version: str) -> bool:
+        """Whether as many outcomes of ``version`` are known as count."""
+        return len(self._outcomes.get(version, ())) == self._options.window
 
     def is_worse(self, version: str, *, than: str) -> bool:
         """Whether enough of ``version`` is known, and more of its queries fail than the margin allows."""

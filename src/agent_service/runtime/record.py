@@ -36,7 +36,8 @@ class Record:
 
     def succeeded(self, answer: Answer) -> Answer:
         """Emit the success; returns the answer with its latency."""
-        answer = replace(answer, latency_seconds=self._latency_seconds())
+        latency_seconds, version = self._latency_seconds(), self._program.version_name
+        answer = replace(answer, latency_seconds=latency_seconds, program_version=version)
         self._emit(code=None, model=answer.model, stored=answer.stored, cause="")
         return answer
 
@@ -45,13 +46,22 @@ class Record:
         if self._program_began:
             error.progress = Progress(self._run.reasoning_steps, self._run.usage)
         origin = cause or error.__cause__
-        self._emit(code=error.code, model=self._program.model, stored=False, cause=describe(origin))
+        blamed = self._program_began and error.may_blame_program
+        self._emit(
+            code=error.code,
+            model=self._program.model,
+            stored=False,
+            cause=describe(origin),
+            may_blame_program=blamed,
+        )
         return error
 
     def _latency_seconds(self) -> float:
         return self._run.clock.monotonic() - self._started
 
-    def _emit(self, *, code: str | None, model: str, stored: bool, cause: str) -> None:
+    def _emit(
+        self, *, code: str | None, model: str, stored: bool, cause: str, may_blame_program: bool = False
+    ) -> None:
         self._run.emit(
             QueryFinished(
                 request_id=self._query.request_id,
@@ -66,6 +76,8 @@ class Record:
                 latency_seconds=self._latency_seconds(),
                 stored=stored,
                 cause=cause,
+                version=self._program.version_name,
+                may_blame_program=may_blame_program,
             )
         )
 

@@ -125,7 +125,7 @@ class Runner:
 
     async def answer(self, query: Query, listener: Observer | None = None) -> Answer:
         """Answer ``query``; see ``Answering.answer``."""
-        program = self._programs.named(query.program)
+        program = self._programs.answering(query)
         run = self._begin(query, program, listener)
         record = Record(query, run, program=program.spec)
         self._in_flight.waited_for.add(run)

@@ -9,8 +9,10 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.registry import Collector
 
 from agent_service.telemetry.counting import Counting
+from agent_service.telemetry.counting_versions import CountingVersions
 from agent_service.telemetry.exposition import written
 from agent_service.telemetry.upstream_gauges import UpstreamGauges
+from agent_service.telemetry.version_gauge import VersionGauge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from agent_service.core.observer import Event
     from agent_service.telemetry.upstream_gauges import UpstreamNumbers
+    from agent_service.telemetry.version_gauge import Share
 
 BREAKER_STATES = {"closed": 0, "open": 1, "half_open": 2}
 
@@ -39,6 +42,7 @@ class Metrics:
         upstreams: the numbers of each language model.
         version: this service's version.
         dspy_version: DSPy's version.
+        versions: which versions of programs answer, read at each scrape; series of the first begin at zero.
         models: models known from the start; their series begin at zero.
         tools: tools known from the start; their series begin at zero.
     """
@@ -54,12 +58,14 @@ class Metrics:
         upstreams: Callable[[], Sequence[UpstreamNumbers]],
         version: str,
         dspy_version: str,
+        versions: Callable[[], Sequence[Share]] = tuple,
         models: Iterable[str] = (),
         tools: Iterable[str] = (),
     ) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._counting = Counting(self._registry, models=models, tools=tools)
+        self._counting_versions = CountingVersions(self._registry, versions=versions())
         self._gauge("agent_pool_size", "Queries that may run at once in this process.", pool_size)
         self._gauge("agent_pool_in_use", "Queries that run now.", pool_in_use)
         self._gauge("agent_pool_waiting", "Queries that wait for a slot.", pool_waiting)
@@ -71,6 +77,7 @@ class Metrics:
         )
         self._gauge("agent_workers", "Processes that serve.", lambda: 1)
         self._registry.register(UpstreamGauges(upstreams))
+        self._registry.register(VersionGauge(versions))
         self._info(version=version, python=platform.python_version(), dspy=dspy_version)
 
     def __repr__(self) -> str:
@@ -94,6 +101,7 @@ class Metrics:
     def observe(self, event: Event) -> None:
         """Count ``event``; kinds that no metric tells of are passed over."""
         self._counting.observe(event)
+        self._counting_versions.observe(event)
 
     def _gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         Gauge(name, meaning, registry=self._registry).set_function(read)

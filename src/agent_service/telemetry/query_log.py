@@ -138,6 +138,7 @@ def _query_facts(event: QueryFinished) -> dict[str, Any]:
         "completion_tokens": event.usage.completion_tokens,
         "lm_calls": event.usage.lm_calls,
         "program": event.program,
+        "program_version": event.version,
         "model": event.model,
         "stored": event.stored,
     }

@@ -26,6 +26,7 @@ _MERGES = {
     "circuit_breaker_state": "worst_breaker",
     "agent_event_loop_lag_seconds": "max",
     "agent_build_info": "max",
+    "agent_program_version_share": "max",
     "process_start_time_seconds": "max",
 }
 """All others are added up."""

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from tests.api.conftest import Service
 
 OPEN = {"GET /api/v1/health", "GET /api/v1/live", "GET /api/v1/ready", "GET /api/v1/info"}
-OTHERS = {"GET /api/v1/metrics": "scraper", "POST /api/v1/circuit-breaker/reset": "operator"}
+RELEASES = "/api/v1/programs/{name}/releases"
+OTHERS = {
+    "GET /api/v1/metrics": "scraper",
+    "POST /api/v1/circuit-breaker/reset": "operator",
+    f"GET {RELEASES}": "operator",
+    f"POST {RELEASES}": "operator",
+    f"POST {RELEASES}/activate": "operator",
+    f"POST {RELEASES}/rollback": "operator",
+}
 ENDPOINTS = [
     (method.upper(), path)
     for path, methods in openapi_document(ApiOptions())["paths"].items()

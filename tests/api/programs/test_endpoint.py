@@ -43,6 +43,7 @@ async def test_a_program_is_asked_by_the_names_of_its_fields(
         "stored": True,
         "seq": 3,
         "degraded": [],
+        "program_version": None,
     }
     (query,) = service.answering.queries
     assert (query.program, query.conversation, query.timeout_seconds) == (

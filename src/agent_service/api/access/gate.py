@@ -30,7 +30,13 @@ _OPEN = frozenset(
         "/api/v1/ready",
     }
 )
-_SCOPES: dict[str, Scope] = {"/api/v1/metrics": "metrics", "/api/v1/circuit-breaker/reset": "admin"}
+_SCOPES: dict[str, Scope] = {
+    "/api/v1/metrics": "metrics",
+    "/api/v1/circuit-breaker/reset": "admin",
+    "/api/v1/programs/{name}/releases": "admin",
+    "/api/v1/programs/{name}/releases/activate": "admin",
+    "/api/v1/programs/{name}/releases/rollback": "admin",
+}
 _HOW = "Send a key: `Authorization: Bearer <key>` or `X-API-Key: <key>`."
 
 

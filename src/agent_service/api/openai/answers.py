@@ -48,6 +48,7 @@ class Completion(BaseModel):
             }
         ],
         usage={"prompt_tokens": 412, "completion_tokens": 38, "total_tokens": 450},
+        system_fingerprint="3f1b9c0d5e7a",
     )
 
     id: str
@@ -56,6 +57,7 @@ class Completion(BaseModel):
     model: str
     choices: list[dict[str, Any]]
     usage: dict[str, Any]
+    system_fingerprint: Annotated[str | None, Field(description="The program_version that answered.")]
 
 
 class ProgramResponse(BaseModel):

@@ -31,5 +31,6 @@ def answer_body(answer: Answer) -> bytes:
         "stored": answer.stored,
         "seq": answer.seq,
         "degraded": answer.degraded,
+        "program_version": answer.program_version,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

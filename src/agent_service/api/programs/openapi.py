@@ -34,7 +34,7 @@ _WITHIN = "#/$defs/"
 _TEXTS = frozenset({"const", "default", "description", "pattern", "title"})
 _QUERY, _STREAM = "/api/v1/query", "/api/v1/query/stream"
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9._-]")
-_NAME_PARAMETER = {
+NAME_PARAMETER = {
     "name": "name",
     "in": "path",
     "required": True,
@@ -75,7 +75,7 @@ def _listing(refusals: Callable[[Sequence[ServiceError]], Document]) -> Document
     missing = NotFoundError("No such program is served; there is default.")
     listing = _reading(ServedProgramList, "listPrograms", "List the programs", refusals(()))
     reading = _reading(ServedProgram, "readProgram", "Read one program", refusals((missing,)))
-    reading["parameters"].append(_NAME_PARAMETER)
+    reading["parameters"].append(NAME_PARAMETER)
     return {"/api/v1/programs": {"get": listing}, "/api/v1/programs/{name}": {"get": reading}}
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent_service.api.schemas import SessionId, TokenUsage, UserId, answer_like
+from agent_service.api.schemas import ProgramVersion, SessionId, TokenUsage, UserId, answer_like
 from agent_service.core.messages import DEFAULT_SESSION_ID
 
 
@@ -38,6 +38,7 @@ class ProgramAnswer(BaseModel):
     stored: Annotated[bool, Field(description="Whether the turn is durably kept.")]
     seq: Annotated[int | None, Field(description="The turn's place; null when it is not stored.")]
     degraded: Annotated[list[str], Field(description="What the answer had to do without; normally empty.")]
+    program_version: ProgramVersion
 
 
 _EXAMPLE: dict[str, Any] = {
@@ -68,7 +69,9 @@ class ServedProgram(BaseModel):
         bool, Field(description="Whether it takes one question and gives one answer, also as a model of /v1.")
     ]
     model: Annotated[str, Field(description="The language model it is served with.")]
-    version: Annotated[str | None, Field(description="Of its saved state; null when it has none.")]
+    version: Annotated[
+        str | None, Field(description="Of the state that it was started with, releases apart; null for none.")
+    ]
     tools: list[str]
     inputs: Annotated[dict[str, Any], Field(description="JSON Schema of its inputs.")]
     outputs: Annotated[dict[str, Any], Field(description="JSON Schema of its outputs.")]

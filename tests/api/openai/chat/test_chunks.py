@@ -58,6 +58,14 @@ def test_every_chunk_names_the_completion() -> None:
     }
 
 
+def test_the_last_chunks_name_the_version() -> None:
+    """Before the answer nobody knows it, or tells it of an answer from before there were versions."""
+    first, *_, last, _ = _written(("run.started", {}), ("answer", {**ANSWER, "program_version": "v1"}))
+    *_, without, _ = _written(("answer", ANSWER))
+
+    assert [each["system_fingerprint"] for each in (first, last, without)] == [None, "v1", None]
+
+
 def test_usage_is_a_last_chunk_for_who_asked() -> None:
     """Without a choice, as clients expect it."""
     usage = _written(("answer", ANSWER), with_usage=True)[-2]

@@ -46,6 +46,7 @@ async def test_a_completion_is_the_answer(client: httpx.AsyncClient) -> None:
             }
         ],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        "system_fingerprint": None,
     }
 
 

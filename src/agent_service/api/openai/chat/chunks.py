@@ -20,6 +20,8 @@ _DONE = b"data: [DONE]\n\n"
 class ChatChunks:
     """Writes one stream. Steps go out as ``reasoning_content``, an extension that many clients show.
 
+    The last chunks have the program's version as ``system_fingerprint``, before which it is null.
+
     What a client was sent cannot be taken back: when the answer turns out to be another than what was sent
     of it, the stream ends with an error.
 
@@ -31,11 +33,12 @@ class ChatChunks:
     """
 
     def __init__(self, request_id: str, model: str, *, created: int, with_usage: bool) -> None:
-        self._head = {
+        self._head: dict[str, object] = {
             "id": f"chatcmpl-{request_id}",
             "object": "chat.completion.chunk",
             "created": created,
             "model": model,
+            "system_fingerprint": None,
         }
         self._with_usage = with_usage
         self._sent = ""
@@ -69,6 +72,7 @@ class ChatChunks:
     def _end(self, answer: dict[str, Any]) -> bytes:
         if not answer["answer"].startswith(self._sent):
             return _error(CHANGED)
+        self._head["system_fingerprint"] = answer.get("program_version")
         rest = self._text(answer["answer"][len(self._sent) :])
         end = self._chunk([{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}])
         usage = usage_of(answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"])

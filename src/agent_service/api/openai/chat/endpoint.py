@@ -55,4 +55,5 @@ def _completion(answer: Answer, model: str, created: int) -> dict[str, Any]:
         "model": model,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
         "usage": usage_of(answer.usage.prompt_tokens, answer.usage.completion_tokens),
+        "system_fingerprint": answer.program_version,
     }

@@ -1,0 +1,1 @@
+"""Releases over HTTP: what there is of a program, and what answers."""

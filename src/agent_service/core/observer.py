@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from agent_service.core.messages import BASE_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from agent_service.core.messages import Usage
 
@@ -49,7 +49,7 @@ class LMCallStarted(Event):
 class LMCallFinished(Event):
     """One attempt ended. ``outcome``: success, error, rate_limited, timeout, refused or stopped.
 
-    ``response`` is what came of a success, for listeners that may look at it.
+    ``read_response`` makes what came of a success, for listeners that may look at it.
     """
 
     model: str
@@ -57,7 +57,7 @@ class LMCallFinished(Event):
     outcome: str
     latency_seconds: float
     usage: Usage
-    response: Any = field(default=None, repr=False, compare=False)
+    read_response: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from agent_service.core.messages import Usage
 from agent_service.core.observer import LMCallFinished, LMCallStarted
 from agent_service.core.run import Run, RunStoppedError, StopReason
 from agent_service.programs.context import running
+from agent_service.programs.lm.lean_chat import PlainReply, whole
 from agent_service.programs.lm.seam import LMSeam, RefusedError
 from agent_service.testing import FakeClock, RecordingObserver
 from tests.programs.conftest import MODEL, Hang, ScriptedTransport, make_seam, response, ticks
@@ -88,15 +89,21 @@ async def test_an_attempt_is_told_and_counted() -> None:
 
 
 async def test_listeners_may_look_at_what_was_asked_and_answered() -> None:
-    """By reference; an event that is printed does not show it."""
-    at = bench("four")
+    """As lm15 has both, also of an answer that nobody else wants so; a printed event shows neither."""
+    body = {"id": "r-1", "model": "m-1"}
+    plain = PlainReply("four", "stop", (10, 5, 15, *[None] * 5), body)
+    for reply in (response("four"), plain):
+        at = bench(reply)
 
-    answer = await at.call()
+        await at.call()
 
-    (started,) = at.observer.of(LMCallStarted)
-    assert started.request is REQUEST
-    assert at.finished().response is answer
-    assert "four" not in repr(at.finished())
+        (started,) = at.observer.of(LMCallStarted)
+        assert started.request is REQUEST
+        read = at.finished().read_response
+        assert read is not None
+        assert read() == whole(reply)
+        assert isinstance(read(), lm15.Response)
+        assert "four" not in repr(at.finished())
     assert "request=" not in repr(started)
 
 

@@ -68,7 +68,7 @@ def finished(code: str | None = None) -> QueryFinished:
 def call(run: RunSpans, outcome: str = "success", *, attempt: int = 1) -> None:
     """One attempt to call the model, with all that its events carry."""
     run.observe(LMCallStarted("r1", MODEL, attempt, REQUEST))
-    response = RESPONSE if outcome == "success" else None
+    response = (lambda: RESPONSE) if outcome == "success" else None
     usage = Usage(10, 5, 1) if outcome == "success" else Usage(lm_calls=1)
     run.observe(LMCallFinished("r1", MODEL, attempt, outcome, 0.2, usage, response))
 

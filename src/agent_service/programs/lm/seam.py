@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import dspy
@@ -13,7 +14,7 @@ from agent_service.core.messages import Usage
 from agent_service.core.observer import LMCallFinished, LMCallStarted
 from agent_service.core.run import Run, RunStoppedError, StepTimeoutError, StopReason
 from agent_service.programs.context import current_run
-from agent_service.programs.lm.lean_chat import PlainReply
+from agent_service.programs.lm.lean_chat import PlainReply, whole
 from agent_service.programs.lm.verdicts import BreakerReport, BrokenOffError, Verdict, judge
 from agent_service.programs.streams.relay import relay_for
 
@@ -228,10 +229,10 @@ class LMSeam:
         latency_seconds: float,
         usage: Usage,
         *,
-        response: lm15.Response | None = None,
+        response: lm15.Response | PlainReply | None = None,
     ) -> LMCallFinished:
-        outcome = verdict.outcome
-        return LMCallFinished(run.request_id, self.model, attempt, outcome, latency_seconds, usage, response)
+        outcome, read = verdict.outcome, None if response is None else partial(whole, response)
+        return LMCallFinished(run.request_id, self.model, attempt, outcome, latency_seconds, usage, read)
 
     async def _pause_or_raise(self, run: Run, attempt: int, error: lm15.LM15Error) -> None:
         """Wait before the next attempt, or raise ``error`` when there is to be none."""

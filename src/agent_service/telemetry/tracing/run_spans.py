@@ -82,10 +82,11 @@ class RunSpans:
             return
         if event.usage.total_tokens:
             call.span.set_attributes(genai.of_usage(event.usage))
-        if event.response is not None and call.span.is_recording():
-            call.span.set_attributes(genai.of_response(event.response))
+        if event.read_response is not None and call.span.is_recording():
+            response = event.read_response()
+            call.span.set_attributes(genai.of_response(response))
             if call.wants_content:
-                call.span.set_attributes(content.of_response(event.response))
+                call.span.set_attributes(content.of_response(response))
         _end(call, event.outcome)
 
     def _fallback_taken(self, event: FallbackTaken) -> None:

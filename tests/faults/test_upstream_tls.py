@@ -61,8 +61,14 @@ class TlsFront:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection(self._behind.hostname, self._behind.port)
-        with suppress(ConnectionError, asyncio.CancelledError):
-            await asyncio.gather(_pass_on(reader, there[1]), _pass_on(there[0], writer))
+        try:
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await asyncio.gather(_pass_on(reader, there[1]), _pass_on(there[0], writer))
+        finally:
+            for end in (writer, there[1]):
+                end.transport.abort()  # a goodbye in TLS would outlast the loop
+                with suppress(OSError):
+                    await end.wait_closed()
 
     async def _end(self, server: asyncio.Server) -> None:
         server.close()

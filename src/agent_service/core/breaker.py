@@ -214,23 +214,23 @@ class Breaker:
     def _report(self, permit: Permit, outcome: _Outcome) -> None:
         with self._lock:
             now_seconds = self._clock.monotonic()
-            self._judge(now_seconds)
+            was_well = self._judge(now_seconds)
             if permit.generation != self._current.number:
                 return
             if self._current.state is BreakerState.HALF_OPEN:
                 self._report_probe(permit, outcome, now_seconds)
             else:
-                self._report_call(permit, outcome, now_seconds)
+                self._report_call(permit, outcome, now_seconds, was_well=was_well)
 
-    def _report_call(self, permit: Permit, outcome: _Outcome, now_seconds: float) -> None:
+    def _report_call(self, permit: Permit, outcome: _Outcome, now_seconds: float, *, was_well: bool) -> None:
         current = self._current
         if outcome is _Outcome.IGNORED:
             current.window.forget(permit.call)
             return
         failed = outcome is _Outcome.FAILURE
-        current.window.finish(permit.call, now_seconds, failed=failed)
         current.failures_in_a_row = current.failures_in_a_row + 1 if failed else 0
-        self._judge(now_seconds)
+        if not current.window.finish(permit.call, now_seconds, failed=failed) or not was_well:
+            self._judge(now_seconds)
 
     def _report_probe(self, permit: Permit, outcome: _Outcome, now_seconds: float) -> None:
         current = self._current
@@ -257,12 +257,12 @@ class Breaker:
         quiet = current.state is closed and not current.failures_in_a_row
         return quiet and current.window.is_flawless(now_seconds)
 
-    def _judge(self, now_seconds: float) -> None:
-        """Open when closed and the upstream has failed enough by now."""
-        if self._is_well(now_seconds) or self._current.state is not BreakerState.CLOSED:
-            return
-        if self._is_failing(now_seconds):
+    def _judge(self, now_seconds: float) -> bool:
+        """Open when closed and the upstream has failed enough by now; returns whether nothing was amiss."""
+        well = self._is_well(now_seconds)
+        if not well and self._current.state is BreakerState.CLOSED and self._is_failing(now_seconds):
             self._open(now_seconds, self._options.open_seconds)
+        return well
 
     def _is_failing(self, now_seconds: float) -> bool:
         options = self._options

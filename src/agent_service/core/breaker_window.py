@@ -69,13 +69,17 @@ class CallWindow:
         self._in_time[call] = None
         return call
 
-    def finish(self, call: Call, now_seconds: float, *, failed: bool) -> None:
-        """Count how the call ended; when it was counted as slow before, its count moves to now."""
+    def finish(self, call: Call, now_seconds: float, *, failed: bool) -> bool:
+        """Count how the call ended; when it was counted as slow before, its count moves to now.
+
+        Returns whether it was in time and well.
+        """
         self._in_time.pop(call, None)
         slow = now_seconds - call.begun_at_seconds > self._slow_call_seconds
         if call.counted_at_seconds is not None:
             self._add(call.counted_at_seconds, -1, failed=False, slow=True)
         self._add(now_seconds, 1, failed=failed, slow=slow)
+        return not (failed or slow)
 
     def forget(self, call: Call) -> None:
         """The call ended and says nothing of the upstream."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.responses import Response
@@ -115,6 +116,7 @@ def _last_event_id(request: Request) -> int:
     raise InvalidRequestError(f"The {LAST_EVENT_ID} header is not valid.", fields=(field,))
 
 
+@lru_cache(maxsize=16)
 def prefers_events(accept: str) -> bool:
     """Whether an ``Accept`` header names event streams, and no JSON before them (RFC 9110, 12.5.1)."""
     best, chosen = 0.0, ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -253,3 +255,17 @@ async def test_repr_tells_the_state(clock: FakeClock) -> None:
     assert repr(run) == "<Run r1 running, 1 steps, 0 LM calls>"
     run.stop(StopReason.CALLER_LEFT)
     assert repr(run) == "<Run r1 cancelled, 1 steps, 0 LM calls>"
+
+
+async def test_a_run_goes_with_its_last_user(clock: FakeClock) -> None:
+    """Nothing of a run leads back to it, or each query's would stay until a collection of old objects."""
+    run = a_run(clock)
+    gc.disable()
+    try:
+        with run.interruptible(5.0):
+            await asyncio.sleep(0)
+        left = weakref.ref(run)
+        del run
+        assert left() is None
+    finally:
+        gc.enable()

@@ -17,16 +17,14 @@ class Interruptions:
 
     Args:
         clock: measures the limits.
-        when_interrupted: raises what a step ends with that one of the two ended.
 
     Attributes:
         steps: how many each task is in.
         interrupted: the tasks whose interruption was not taken back.
     """
 
-    def __init__(self, clock: Clock, *, when_interrupted: Callable[[], NoReturn]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.when_interrupted = when_interrupted
         self.steps: dict[asyncio.Task[object], int] = {}
         self.interrupted: set[asyncio.Task[object]] = set()
 
@@ -53,13 +51,32 @@ class Step:
     """Within, the task that enters it may be interrupted; a cancellation by somebody else stays one.
 
     Steps may be nested. A class, not a generator: each call of a model is such a step.
+
+    Args:
+        all_steps: what interrupts it with all others.
+        limit_seconds: its own limit, or None.
+        when_interrupted: raises what it ends with when one of the two ended it.
     """
 
-    __slots__ = ("_all", "_cancelled_before", "_limit_passed", "_limit_seconds", "_task", "_timer")
+    __slots__ = (
+        "_all",
+        "_cancelled_before",
+        "_limit_passed",
+        "_limit_seconds",
+        "_task",
+        "_timer",
+        "_when_interrupted",
+    )
 
-    def __init__(self, all_steps: Interruptions, limit_seconds: float | None) -> None:
+    def __init__(
+        self,
+        all_steps: Interruptions,
+        limit_seconds: float | None,
+        when_interrupted: Callable[[], NoReturn],
+    ) -> None:
         self._all = all_steps
         self._limit_seconds = limit_seconds
+        self._when_interrupted = when_interrupted
         self._limit_passed = False
 
     def __enter__(self) -> None:
@@ -86,7 +103,7 @@ class Step:
         if not ours or not isinstance(error, asyncio.CancelledError):
             return
         if _cancellations(self._task) <= self._cancelled_before:
-            self._all.when_interrupted()
+            self._when_interrupted()
 
     def _withdraw_cancellation(self) -> bool:
         """Take back what an interruption and the limit did to the task; false when neither did anything."""

@@ -128,7 +128,7 @@ class Run:
         self._reason: StopReason | None = None
         self._detail: str | None = None
         self._complete = False
-        self._interruptions = Interruptions(clock, when_interrupted=self._end_step)
+        self._interruptions = Interruptions(clock)
         self._outstanding: set[asyncio.Future[object]] = set()
         self._when_stopped: asyncio.Future[StopReason] | None = None
         self._counts = threading.Lock()
@@ -274,7 +274,7 @@ class Run:
             StepTimeoutError: when ``limit_seconds`` went by first.
         """
         self.check()
-        return Step(self._interruptions, limit_seconds)
+        return Step(self._interruptions, limit_seconds, self._end_step)
 
     def _end_step(self) -> NoReturn:
         """What a step that was interrupted raises."""

@@ -33,3 +33,14 @@ def test_only_requests_refuse_unknown_fields() -> None:
     }
 
     assert closed == {"QueryRequest"}
+
+
+def test_what_was_asked_is_not_kept() -> None:
+    """The parser holds no caller's question in case another asks the same."""
+    body = b'{"user_id": "ada", "question": "What is 2+2?"}'
+
+    first, second = (
+        schemas.QueryRequest.model_validate_json(body, context={"max_question_chars": 100}) for _ in range(2)
+    )
+
+    assert first.question is not second.question

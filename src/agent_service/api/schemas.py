@@ -47,7 +47,10 @@ ProgramVersion = Annotated[
 
 
 def _request(**example: Any) -> ConfigDict:
-    return ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [example]})
+    # Questions rarely repeat; pydantic would keep the short ones, up to 16 384, in case they do.
+    return ConfigDict(
+        extra="forbid", strict=True, cache_strings="keys", json_schema_extra={"examples": [example]}
+    )
 
 
 def answer_like(**example: Any) -> ConfigDict:

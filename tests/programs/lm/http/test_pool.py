@@ -68,7 +68,7 @@ class World:
         assert sum(other.is_open for other in self.asked) < self.max_connections
         answer = Answer(max_body_bytes=100)
         self.asked[connection] = answer
-        connection.ask(b"x", answer)
+        connection.ask((b"x",), answer)
         try:
             await answer.arrived()
             return await answer.read()

@@ -13,15 +13,22 @@ KEY = ("Authorization", "Bearer sk-1")
 def test_a_whole_request() -> None:
     """The head is made once; only length and body differ."""
     head = RequestHead.of(TransportRequest("POST", "https://host.test/v1/x?a=b", [KEY]))
-    assert head.with_body(b"{}") == (
+    assert b"".join(head.with_body(b"{}")) == (
         b"POST /v1/x?a=b HTTP/1.1\r\nHost: host.test\r\nUser-Agent: lm15/stdlib\r\nAccept: */*\r\n"
         b"Accept-Encoding: identity\r\nAuthorization: Bearer sk-1\r\nContent-Length: 2\r\n\r\n{}"
     )
     assert head.origin == (True, "host.test", 443)
-    assert b"Content-Length: 0\r\n" in head.with_body(b"")
+    assert b"Content-Length: 0\r\n" in b"".join(head.with_body(b""))
     bare = RequestHead.of(TransportRequest("GET", "http://[::1]:81", []))
     assert b"Host: [::1]:81\r\n" in bare.lines
-    assert b"Content-Length" not in bare.with_body(b"")
+    assert b"Content-Length" not in b"".join(bare.with_body(b""))
+
+
+def test_a_body_is_sent_as_it_is() -> None:
+    """A thousand calls under way do not hold a second copy of each prompt."""
+    body = b'{"model": "m"}'
+    head = RequestHead.of(TransportRequest("POST", "https://host.test/", [KEY]))
+    assert head.with_body(body)[-1] is body
 
 
 def test_own_headers_come_before_the_standard_ones() -> None:
@@ -78,7 +85,7 @@ def test_more_headers_go_with_one_request_only() -> None:
     request = TransportRequest("POST", "http://host.test/", [KEY])
     head = RequestHead.of(request)
     traced = head.with_headers([("traceparent", "00-1"), ("tracestate", "a=1")])
-    lines = traced.with_body(b"{}").partition(b"\r\n\r\n")[0]
+    lines = b"".join(traced.with_body(b"{}")).partition(b"\r\n\r\n")[0]
     assert lines.endswith(b"Bearer sk-1\r\ntraceparent: 00-1\r\ntracestate: a=1\r\nContent-Length: 2")
     assert traced.fits(request)
     assert traced.origin == head.origin

@@ -9,7 +9,7 @@ from agent_service.programs.lm.http.answer import Answer
 from agent_service.programs.lm.http.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 LIMIT_BYTES = 1000
 
@@ -24,9 +24,9 @@ class FakeTransport(asyncio.Transport):
         self._closing = False
         self._pending_bytes = pending_bytes
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Keep it."""
-        self.written += bytes(data)
+        self.written += b"".join(list_of_data)
 
     def get_write_buffer_size(self) -> int:
         """What is not sent yet."""
@@ -60,7 +60,7 @@ class Wire:
     def ask(self) -> None:
         """Begin an exchange."""
         self.answer = Answer(max_body_bytes=LIMIT_BYTES)
-        self.connection.ask(b"GET / HTTP/1.1\r\n\r\n", self.answer, has_body=self._has_body)
+        self.connection.ask((b"GET / HTTP/1.1\r\n\r\n",), self.answer, has_body=self._has_body)
 
     def receive(self, data: bytes) -> None:
         """Let ``data`` come, as long as the connection is open."""

@@ -59,14 +59,14 @@ class Connection(asyncio.Protocol):
         """Whether another request may be sent."""
         return not self._transport.is_closing()
 
-    def ask(self, message: bytes, answer: Answer, *, has_body: bool = True) -> None:
-        """Send a request, whole; ``has_body`` is false for one whose answer is only a head (``HEAD``)."""
+    def ask(self, message: tuple[bytes, ...], answer: Answer, *, has_body: bool = True) -> None:
+        """Send a request, all its pieces; ``has_body`` is false when the answer is only a head (``HEAD``)."""
         self._answer = answer
         answer.when_left = self._leave
         self._has_body = has_body
         self._has_head = self._keeps_alive = self._lasts_until_closed = False
         self._overhead_bytes = 0
-        self._transport.write(message)
+        self._transport.writelines(message)
 
     def fail(self, error: TransportError) -> None:
         """End the connection, and with ``error`` the exchange."""

@@ -87,8 +87,8 @@ class RequestHead:
         lines = "".join(f"\r\n{name}: {value}" for name, value in headers).encode()
         return RequestHead(self.method, self.url, self.origin, self.lines + lines, self._headers)
 
-    def with_body(self, body: bytes) -> bytes:
-        """The whole request."""
+    def with_body(self, body: bytes) -> tuple[bytes, ...]:
+        """The whole request, in pieces, because a body may be long and is not to be held twice."""
         if not body and self.method not in _WITH_BODY:
-            return self.lines + b"\r\n\r\n"
-        return b"%b\r\nContent-Length: %d\r\n\r\n%b" % (self.lines, len(body), body)
+            return (self.lines, b"\r\n\r\n")
+        return (self.lines, b"\r\nContent-Length: %d\r\n\r\n" % len(body), body)

@@ -18,6 +18,8 @@ class DepartureWatches:
         hang_up: ends the connection at once.
     """
 
+    __slots__ = ("_callbacks", "_has_left", "_loop", "_read_on", "hang_up")
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, *, read_on: Callable[[], None], hang_up: Callable[[], None]
     ) -> None:

@@ -64,6 +64,21 @@ class _Expecting(Enum):
     BODY = "rest of the body"
 
 
+_ATTRIBUTES = (
+    "_broken_limit",
+    "_departures",
+    "_expecting",
+    "_head_bytes",
+    "_held_back",
+    "_refused",
+    "_timer",
+    "_undelivered_bytes",
+    "_unread_timer",
+    "_writes",
+)
+"""Apart from uvicorn's, whose dict would be too large with them to share its keys between connections."""
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. What breaks a limit is answered with 400, 408, 414 or 431 and the connection is closed.
 
@@ -71,6 +86,7 @@ class GuardedProtocol(HttpToolsProtocol):
     takes (a long query, a paused body, a pipelined request in line) is never counted against the client.
     """
 
+    __slots__ = _ATTRIBUTES
     options: ClassVar[GuardOptions] = GuardOptions()
 
     @classmethod
@@ -195,8 +211,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Start the timer of what is expected, unless it runs already or nothing is owed."""
         if self._timer is None and not (self._expecting is _Expecting.REQUEST and self._answering()):
             in_body = self._expecting is _Expecting.BODY
-            options = self.options
-            seconds = options.body_timeout_seconds if in_body else options.head_timeout_seconds
+            seconds = self.options.body_timeout_seconds if in_body else self.options.head_timeout_seconds
             self._timer = self.loop.call_later(seconds, self._on_timeout)
 
     def _unwatch(self) -> None:

@@ -18,6 +18,8 @@ class JoinedWrites:
         loop: runs the connection.
     """
 
+    __slots__ = ("_head", "_is_first", "_loop", "_transport")
+
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop

@@ -282,6 +282,29 @@ async def test_a_lease_is_renewed_for_as_long_as_it_is_held(scene: Scene) -> Non
     await scene.assert_at_rest()
 
 
+async def test_many_leases_are_renewed_a_few_at_a_time(scene: Scene) -> None:
+    """A thousand at once would be a burst of work and memory; each comes."""
+    open_door = asyncio.Event()
+
+    async def wait(operation: str) -> None:
+        await open_door.wait()
+
+    names = [str(number) for number in range(200)]
+    for name in names:
+        await scene.asks(name, conversation=ConversationId(name))
+    scene.store.before = wait
+    await scene.pass_time(LEASE_SECONDS / 3, step_seconds=5.0)
+    at_once = scene.store.calls["keep"]
+    scene.store.before = None
+    open_door.set()
+    await scene.settle(300)
+    await scene.over(*names)
+
+    assert at_once == 64
+    assert scene.store.calls["keep"] == 200
+    await scene.assert_at_rest()
+
+
 async def test_a_lost_lease_is_not_fought_for(scene: Scene) -> None:
     """Who finds its lease gone goes on and leaves it to whoever has it."""
     holding = await scene.asks("long")

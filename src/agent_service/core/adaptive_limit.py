@@ -131,7 +131,8 @@ class AdaptiveLimit:
     def try_acquire(self) -> LimitPermit | None:
         """A permit if there is one now and nobody waits for it, else None."""
         with self._lock:
-            return None if self._waiters or not self._has_room() else self._new_permit()
+            has_room = not self._waiters and self._has_room(self._clock.monotonic())
+            return self._new_permit() if has_room else None
 
     async def acquire(self) -> LimitPermit:
         """Take a permit, first come, first served.
@@ -155,17 +156,18 @@ class AdaptiveLimit:
         Called on their event loop whenever one comes, a permit is back or a pause is over; never awaits.
         """
         with self._lock:
-            while self._waiters and self._has_room():
+            now_seconds = self._clock.monotonic()  # once, or a pause could end between two looks, unseen
+            while self._waiters and self._has_room(now_seconds):
                 waiter, _ = self._waiters.popitem(last=False)
                 if not waiter.done():  # cancelled, and its task did not run yet
                     waiter.set_result(self._new_permit())
             if self._timer is not None:
                 self._timer.cancel()
-            pause_seconds = self.pause_remaining_seconds if self._waiters else 0.0
-            self._timer = self._clock.call_later(pause_seconds, self._decide) if pause_seconds else None
+            pause_seconds = self._paused_until_seconds - now_seconds if self._waiters else 0.0
+            self._timer = self._clock.call_later(pause_seconds, self._decide) if pause_seconds > 0 else None
 
-    def _has_room(self) -> bool:
-        return self._in_flight < self._limit and self._paused_until_seconds <= self._clock.monotonic()
+    def _has_room(self, now_seconds: float) -> bool:
+        return self._in_flight < self._limit and self._paused_until_seconds <= now_seconds
 
     def _new_permit(self) -> LimitPermit:
         self._in_flight += 1

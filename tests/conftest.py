@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -32,6 +33,14 @@ def pytest_collection_finish() -> None:
     """Keep all that was imported out of the collections that some tests ask for."""
     gc.collect()
     gc.freeze()
+    asyncio.set_event_loop(None)  # or asyncio makes one for whoever asks, which nobody closes
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_left_open() -> Iterator[None]:
+    """What a module's tests leave open is told there, and not where it happens to be collected."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

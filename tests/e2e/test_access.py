@@ -44,6 +44,7 @@ class Guarded:
             "JWT_AUDIENCE": AUDIENCE,
         }
         self.service = Service(folder, **self.settings)
+        self.clients = ExitStack()
 
     def ask(self, key: str, user_id: str = "ada") -> httpx.Response:
         return self.service.ask("What is 2+2?", user_id=user_id, Authorization=f"Bearer {key}")
@@ -63,7 +64,8 @@ class Guarded:
         )
 
     def openai(self, key: str) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.service.url()}/v1", api_key=key, max_retries=0)
+        client = openai.OpenAI(base_url=f"{self.service.url()}/v1", api_key=key, max_retries=0)
+        return self.clients.enter_context(client)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         stack.callback(provider.close)
         guarded = Guarded(tmp_path_factory.mktemp("access"), provider)
         stack.callback(guarded.service.close)
+        stack.callback(guarded.clients.close)
         yield guarded
 
 

@@ -113,15 +113,16 @@ def budgeted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Budgeted]:
 
 def test_openai_clients_know_the_limit(budgeted: Budgeted) -> None:
     """As their own error, with the headers that they read; a repeat by an idempotency key counts too."""
-    client = openai.OpenAI(base_url=f"{budgeted.service.url()}/v1", api_key=budgeted.slow, max_retries=0)
-    raw = client.chat.completions.with_raw_response.create(
-        model="default", messages=[{"role": "user", "content": "Hi"}]
-    )
-    assert raw.headers["x-ratelimit-limit-requests"] == "1"
-    assert raw.headers["x-ratelimit-remaining-requests"] == "0"
+    at = f"{budgeted.service.url()}/v1"
+    with openai.OpenAI(base_url=at, api_key=budgeted.slow, max_retries=0) as client:
+        raw = client.chat.completions.with_raw_response.create(
+            model="default", messages=[{"role": "user", "content": "Hi"}]
+        )
+        assert raw.headers["x-ratelimit-limit-requests"] == "1"
+        assert raw.headers["x-ratelimit-remaining-requests"] == "0"
 
-    with pytest.raises(openai.RateLimitError) as refused:
-        client.responses.create(model="default", input="Hi")
+        with pytest.raises(openai.RateLimitError) as refused:
+            client.responses.create(model="default", input="Hi")
 
     assert refused.value.code == "rate_limited"
     assert refused.value.response.headers["x-ratelimit-reset-requests"].endswith("s")
